@@ -1,0 +1,1 @@
+"""What several rooms need: errors, safe writing, onnxruntime sessions, optional packages. Imports no other room."""

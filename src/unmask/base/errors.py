@@ -1,0 +1,70 @@
+"""The one family of errors that a user of unmask meets: what file, what is wrong, what to do."""
+
+from __future__ import annotations
+
+
+class UnmaskError(Exception):
+    """Base of every error that unmask raises on purpose.
+
+    Args:
+        message: What is wrong, in one sentence without a final full stop.
+        hint: What the user can do about it, one sentence or a command line.
+        path: The file or argument it is about, as the user gave it.
+
+    Attributes:
+        code: A stable, machine-readable name; it is what ``error.code`` of a report holds.
+    """
+
+    code = "error"
+
+    def __init__(self, message: str, *, hint: str = "", path: str | None = None) -> None:
+        self.message = message
+        self.hint = hint
+        self.path = path
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        text = f"{self.path}: {self.message}" if self.path else self.message
+        return f"{text}. {self.hint}" if self.hint else text
+
+
+class UsageError(UnmaskError):
+    """The call itself is wrong: an option, a combination, a value out of range. Exit code 2."""
+
+    code = "usage"
+
+
+class MediaError(UnmaskError):
+    """A file cannot be read as a picture or a clip."""
+
+    code = "media"
+
+
+class UnsupportedMediaError(MediaError):
+    """The file is of a kind that unmask does not read, or not without an extra."""
+
+    code = "unsupported_media"
+
+
+class MissingExtraError(UnmaskError):
+    """An optional package is not installed; the hint holds the exact pip line."""
+
+    code = "missing_extra"
+
+
+class BundleError(UnmaskError):
+    """A model file is not a bundle, is damaged, or does not agree with its card."""
+
+    code = "bundle"
+
+
+class DeviceError(UnmaskError):
+    """A device asked for by name is not there."""
+
+    code = "device"
+
+
+class DataError(UnmaskError):
+    """A data set, a manifest or a recipe cannot be used as given."""
+
+    code = "data"
