@@ -23,6 +23,6 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
         return import_module(module)
     except ImportError as error:
         raise MissingExtraError(
-            f"{purpose} needs the package {module.split('.')[0]!r}, which is not installed",
+            f"{purpose} needs the package {module.partition('.')[0]!r}, which is not installed",
             hint=f"Install it with: pip install 'unmask[{extra}]'",
         ) from error

@@ -1,0 +1,11 @@
+"""The bundle that lies in the package: where it is, and the hash that the code vouches for."""
+
+from importlib.resources import files
+from pathlib import Path
+
+DEFAULT_SHA256 = ""
+
+
+def default_bundle() -> Path:
+    """Path of the packaged bundle."""
+    return Path(str(files("unmask.model").joinpath("default.onnx")))

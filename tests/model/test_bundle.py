@@ -1,0 +1,111 @@
+"""A bundle: what is loaded, what is refused, what comes out."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from support import SIZE, make_card, make_graph
+from unmask.base.errors import BundleError, DeviceError
+from unmask.model import Level, Thresholds, load_bundle, pack
+
+
+@pytest.fixture
+def bundle_file(tmp_path: Path) -> Path:
+    out = tmp_path / "tiny.onnx"
+    pack(make_graph().SerializeToString(), make_card(), out)
+    return out
+
+
+def test_round_trip_and_scores(bundle_file: Path) -> None:
+    bundle = load_bundle(bundle_file)
+    assert bundle.card == make_card()
+    assert bundle.sha256 == hashlib.sha256(bundle_file.read_bytes()).hexdigest()
+    crops = np.zeros((70, SIZE, SIZE, 3), np.uint8)
+    crops[:, :, :, 0] = np.arange(70)[:, None, None]
+    crops[:, :, :, 1:] = 255
+    logits, maps = bundle.score(crops)
+    np.testing.assert_allclose(logits, np.arange(70) / 255 - 0.5, atol=1e-6)
+    np.testing.assert_allclose(maps.mean((1, 2)), logits, atol=1e-6)
+    assert bundle.score(crops[:0])[0].shape == (0,)
+
+
+def test_without_a_card_the_error_says_how_to_give_it_one(tmp_path: Path) -> None:
+    file = tmp_path / "bare.onnx"
+    onnx.save(make_graph(), file)
+    with pytest.raises(BundleError, match="unmask bundle pack"):
+        load_bundle(file)
+
+
+@pytest.mark.parametrize("damage", ["empty", "noise", "cut"])
+def test_damaged_files_are_refused(bundle_file: Path, damage: str) -> None:
+    data = bundle_file.read_bytes()
+    bundle_file.write_bytes({"empty": b"", "noise": b"\x00\xff" * 99, "cut": data[: len(data) // 2]}[damage])
+    with pytest.raises(BundleError):
+        load_bundle(bundle_file)
+
+
+def test_hash_given_or_beside_the_file_is_obeyed(bundle_file: Path) -> None:
+    right = hashlib.sha256(bundle_file.read_bytes()).hexdigest()
+    load_bundle(bundle_file, sha256=right.upper())
+    with pytest.raises(BundleError, match="SHA-256"):
+        load_bundle(bundle_file, sha256="0" * 64)
+    beside = bundle_file.with_name(f"{bundle_file.name}.sha256")
+    beside.write_text(f"{right}  {bundle_file.name}\n")
+    load_bundle(bundle_file)
+    beside.write_text("1" * 64)
+    with pytest.raises(BundleError, match="SHA-256"):
+        load_bundle(bundle_file)
+
+
+def test_wrong_shapes_and_names_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="a bundle takes"):
+        pack(make_graph().SerializeToString(), make_card(size=64), tmp_path / "x.onnx")
+    with pytest.raises(BundleError, match="a bundle takes"):
+        pack(make_graph(output="score").SerializeToString(), make_card(), tmp_path / "x.onnx")
+    assert not list(tmp_path.iterdir()), "nothing half-written"
+
+
+def test_external_tensors_are_refused(tmp_path: Path) -> None:
+    model = make_graph()
+    (tmp_path / "secret.bin").write_bytes(np.float32(255).tobytes())
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="secret.bin")
+    file = tmp_path / "outside.onnx"
+    file.write_bytes(model.SerializeToString())
+    with pytest.raises(BundleError, match="other files"):
+        load_bundle(file)
+
+
+def test_external_tensor_inside_a_subgraph_is_refused(tmp_path: Path) -> None:
+    tensor = TensorProto(name="t", data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="/etc/hostname")
+    inner = helper.make_graph([helper.make_node("Constant", [], ["c"], value=tensor)], "inner", [], [])
+    model = make_graph()
+    model.graph.node.append(helper.make_node("If", ["cond"], [], then_branch=inner, else_branch=inner))
+    file = tmp_path / "outside.onnx"
+    file.write_bytes(model.SerializeToString())
+    with pytest.raises(BundleError, match="other files"):
+        load_bundle(file)
+
+
+def test_a_device_that_is_not_there_is_an_error(bundle_file: Path) -> None:
+    for device in ("warp", "cuda:x", "rocm"):
+        with pytest.raises(DeviceError):
+            load_bundle(bundle_file, device=device)
+
+
+def test_level_for_a_number_of_faces_and_stand_ins() -> None:
+    thresholds = Thresholds(likely_real=0.2, likely_fake=0.8)
+    levels = [Level(kind="picture", faces=n, shift=-n, thresholds=thresholds) for n in (1, 5, 2)]
+    card = make_card().model_copy(update={"levels": [*make_card().levels, *levels]})
+    assert [card.level("picture", n).faces for n in (1, 2, 3, 5, 9)] == [1, 2, 5, 5, 5]
+    assert card.level("segment").kind == "face"
+    assert card.level("clip", 3).kind == "picture"
