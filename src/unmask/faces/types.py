@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels of the upright picture; x1 and y1 lie outside."""
 
+Effort = Literal["thorough", "quick"]
+"""``thorough``: everything from 24 px up, for pictures; ``quick``: one reduced look, for most frames of a clip."""
+
 
 @dataclass(frozen=True, slots=True)
 class Face:
@@ -72,6 +75,6 @@ class FaceBackend(Protocol):
 
     name: str
 
-    def find(self, image: NDArray[np.uint8]) -> list[Face]:
+    def find(self, image: NDArray[np.uint8], *, effort: Effort = "thorough") -> list[Face]:
         """Find the faces of an H×W×3 uint8 RGB picture, largest first. Safe to call from several threads."""
         ...

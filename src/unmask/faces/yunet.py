@@ -53,7 +53,13 @@ def to_input(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     return tensor
 
 
-def decode(outputs: list[NDArray[np.float32]], height: int, width: int, threshold: float, nms: float) -> list[Face]:
+def decode(
+    outputs: list[NDArray[np.float32]],
+    height: int,  # noqa: ARG001
+    width: int,
+    threshold: float,
+    nms: float,
+) -> list[Face]:
     """Turn the twelve outputs (order of ``cls``, ``obj``, ``bbox``, ``kps`` by stride) into faces.
 
     Score = sqrt(cls * obj); centre = (cell + d) * stride; size = exp(d) * stride; non-maximum suppression at ``nms``.

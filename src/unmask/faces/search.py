@@ -1,0 +1,218 @@
+"""Where to look for faces, and at what size, with a network that takes one picture of one size at a time.
+
+A network of the YuNet family finds faces from about 24 px to about half of what it looks at. So a picture is looked
+at several times, cheapest first, and no longer than needed: whole, at most 640 px; where nothing sure came out or a
+face reaches the frame, reduced inside a black border, which makes a face that fills the picture one of middling size;
+where only small faces or none came out, in overlapping tiles, first at the middle size of a pyramid, then at full size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unmask.faces.resize import shrink
+from unmask.faces.types import Effort, Face
+from unmask.faces.yunet import YuNet
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSpec:
+    """Every number of the search; lengths in pixels of what the network sees unless said otherwise.
+
+    Attributes:
+        threshold: Least score of a face that is reported.
+        sure: From this score on a face ends the search for larger ones.
+        whole: Long side of the look at the whole picture.
+        quick: The same for ``quick``.
+        padded: Long side of the reduced look, border included.
+        border: Width of that border over the side of the picture in it.
+        fills: A face longer than this share of the picture's long side calls for the padded look.
+        small: A face below this side calls for tiles, as none at all does.
+        tile: Longest side of a tile.
+        overlap: Of neighbouring tiles; a face up to this size is whole in at least one of them.
+        most_pixels: Larger pictures are reduced to so many pixels before they are cut into tiles.
+        least: Faces below this side, in pixels of the picture, are dropped.
+        longest: Most that one side of a box may be of the other.
+    """
+
+    threshold: float = 0.6
+    sure: float = 0.8
+    whole: int = 640
+    quick: int = 384
+    padded: int = 320
+    border: float = 0.25
+    fills: float = 0.5
+    small: float = 32.0
+    tile: int = 640
+    overlap: int = 72
+    most_pixels: int = 16_000_000
+    least: float = 20.0
+    longest: float = 2.5
+
+
+DEFAULT = SearchSpec()
+
+
+def search(
+    net: YuNet, image: NDArray[np.uint8], *, effort: Effort = "thorough", spec: SearchSpec = DEFAULT
+) -> list[Face]:
+    """Find the faces of a picture.
+
+    Args:
+        net: The network.
+        image: H×W×3 uint8 RGB.
+        effort: ``thorough``: all looks that the picture calls for; ``quick``: one look at the whole picture.
+        spec: The numbers of the search.
+
+    Returns:
+        Faces in pixels of ``image``, largest first, each at least ``spec.least`` px; boxes may reach beyond it.
+    """
+    longest = max(image.shape[:2])
+    if effort == "quick":
+        return _tidy(look(net, image, spec.quick, spec), spec)
+    faces = look(net, image, spec.whole, spec)
+    sure = [face for face in faces if face.score >= spec.sure]
+    if not sure or any(_fills(face, image, spec) for face in faces):
+        faces = merge(faces + look_padded(net, image, spec))
+        sure = [face for face in faces if face.score >= spec.sure]
+    seen = min(spec.whole, longest)
+    for side in pyramid(image.shape[0], image.shape[1], spec):
+        # The smallest sure face tells whether there may be faces that were too small to be seen.
+        if sure and min(face.size for face in sure) * seen / longest >= spec.small:
+            break
+        faces = merge(faces + look_tiles(net, image, side, spec))
+        sure = [face for face in faces if face.score >= spec.sure]
+        seen = side
+    return _tidy(faces, spec)
+
+
+def look(net: YuNet, image: NDArray[np.uint8], side: int, spec: SearchSpec) -> list[Face]:
+    """One pass over the whole picture, reduced to a long side of at most ``side``."""
+    factor = max(1.0, max(image.shape[:2]) / side)
+    height, width = (max(1, round(length / factor)) for length in image.shape[:2])
+    return [_moved(face, factor, 0.0, 0.0) for face in net.find(shrink(image, width, height), spec.threshold)]
+
+
+def look_padded(net: YuNet, image: NDArray[np.uint8], spec: SearchSpec) -> list[Face]:
+    """One pass over the whole picture inside a black border, ``spec.padded`` px long in all."""
+    inner = spec.padded / (1 + 2 * spec.border)
+    factor = max(1.0, max(image.shape[:2]) / inner)
+    height, width = (max(1, round(length / factor)) for length in image.shape[:2])
+    top, left = round(height * spec.border), round(width * spec.border)
+    canvas = np.zeros((height + 2 * top, width + 2 * left, 3), np.uint8)
+    canvas[top : top + height, left : left + width] = shrink(image, width, height)
+    return [_moved(face, factor, -left, -top) for face in net.find(canvas, spec.threshold)]
+
+
+def pyramid(height: int, width: int, spec: SearchSpec) -> list[int]:
+    """Long sides at which to look in tiles, rising, each at most 2.5 times the one before; the last is full size."""
+    longest = max(height, width)
+    if longest <= spec.whole:
+        return []
+    full = longest * min(1.0, (spec.most_pixels / (height * width)) ** 0.5)
+    steps = max(1, int(np.ceil(np.log(full / spec.whole) / np.log(2.5) - 1e-9)))
+    return [round(spec.whole * (full / spec.whole) ** (step / steps)) for step in range(1, steps + 1)]
+
+
+def look_tiles(net: YuNet, image: NDArray[np.uint8], side: int, spec: SearchSpec) -> list[Face]:
+    """Passes over overlapping tiles of the picture reduced to a long side of ``side``."""
+    factor = max(1.0, max(image.shape[:2]) / side)
+    height, width = (max(1, round(length / factor)) for length in image.shape[:2])
+    scaled = shrink(image, width, height)
+    whole: list[Face] = []
+    cut: list[Face] = []
+    for top, bottom in cuts(height, spec):
+        for left, right in cuts(width, spec):
+            inner = (left > 0, top > 0, right < width, bottom < height)
+            for face in net.find(scaled[top:bottom, left:right], spec.threshold):
+                is_cut = _touches(face, right - left, bottom - top, inner)
+                (cut if is_cut else whole).append(_moved(face, factor, left, top))
+    # A box that a tile's edge cuts is only worth something where no neighbour has the face whole.
+    found = merge(whole)
+    return found + [face for face in merge(cut) if all(overlap_of_smaller(face, other) < 0.3 for other in found)]
+
+
+def cuts(length: int, spec: SearchSpec) -> Iterator[tuple[int, int]]:
+    """Cut a length into evenly spread, overlapping pieces of at most ``spec.tile``, as few as possible."""
+    if length <= spec.tile:
+        yield 0, length
+        return
+    count = -(-(length - spec.overlap) // (spec.tile - spec.overlap))
+    piece = min(-(-(-(-(length - spec.overlap) // count) + spec.overlap) // 32) * 32, spec.tile)
+    for index in range(count):
+        start = round(index * (length - piece) / (count - 1))
+        yield start, start + piece
+
+
+def merge(faces: list[Face], overlap: float = 0.3, inside: float = 0.7) -> list[Face]:
+    """Keep the most certain of every group of faces that are one and the same.
+
+    Two boxes are one face when their intersection over union is above ``overlap``, or when the smaller lies to
+    ``inside`` or more in the larger (an eye or a half face that another look took for a face).
+    """
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.score):
+        if all(iou(face, other) <= overlap and overlap_of_smaller(face, other) < inside for other in kept):
+            kept.append(face)
+    return kept
+
+
+def iou(one: Face, other: Face) -> float:
+    """Intersection over union of two boxes."""
+    both = _intersection(one, other)
+    return both / (_area(one) + _area(other) - both) if both > 0 else 0.0
+
+
+def overlap_of_smaller(one: Face, other: Face) -> float:
+    """Intersection over the area of the smaller box."""
+    both = _intersection(one, other)
+    return both / min(_area(one), _area(other)) if both > 0 else 0.0
+
+
+def _intersection(one: Face, other: Face) -> float:
+    a, b = one.box, other.box
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    return width * height if width > 0 and height > 0 else 0.0
+
+
+def _area(face: Face) -> float:
+    x0, y0, x1, y1 = face.box
+    return (x1 - x0) * (y1 - y0)
+
+
+def _fills(face: Face, image: NDArray[np.uint8], spec: SearchSpec) -> bool:
+    x0, y0, x1, y1 = face.box
+    height, width = image.shape[:2]
+    side = max(x1 - x0, y1 - y0)
+    slack = 0.1 * side
+    beyond = x0 < -slack or y0 < -slack or x1 > width + slack or y1 > height + slack
+    return side > spec.fills * max(height, width) or (beyond and side > 0.25 * max(height, width))
+
+
+def _touches(face: Face, width: int, height: int, inner: tuple[bool, bool, bool, bool]) -> bool:
+    x0, y0, x1, y1 = face.box
+    near = (x0 < 2, y0 < 2, x1 > width - 2, y1 > height - 2)
+    return any(edge and is_near for edge, is_near in zip(inner, near, strict=True))
+
+
+def _moved(face: Face, factor: float, left: float, top: float) -> Face:
+    x0, y0, x1, y1 = face.box
+    box = ((x0 + left) * factor, (y0 + top) * factor, (x1 + left) * factor, (y1 + top) * factor)
+    points = face.landmarks
+    if points is not None:
+        points = ((points + np.array([left, top], np.float32)) * np.float32(factor)).astype(np.float32)
+    return Face(box, face.score, points)
+
+
+def _tidy(faces: list[Face], spec: SearchSpec) -> list[Face]:
+    kept = []
+    for face in faces:
+        x0, y0, x1, y1 = face.box
+        if face.size >= spec.least and max(x1 - x0, y1 - y0) <= spec.longest * face.size:
+            kept.append(face)
+    return sorted(kept, key=lambda face: -face.size)
