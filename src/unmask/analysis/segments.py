@@ -1,0 +1,73 @@
+"""Which stretches of a track look faked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unmask.model import Level, decide, p_fake
+from unmask.report import Segment
+
+WINDOW_S = 1.0
+"""A stretch is judged by the mean logit of about a second: single frames are noisy, a second is what a viewer sees."""
+
+
+def find_segments(times: Sequence[float], logits: Sequence[float], level: Level) -> list[Segment]:
+    """Find the stretches of a track whose mean logit over :data:`WINDOW_S` reaches the level's ``likely_fake``.
+
+    Each window that reaches it grows to the neighbouring samples that lie nearer to it than to the rest of the track
+    and loses those at its ends that do not, so that a step is found where it is and not where the average crosses.
+    Borders lie half-way between samples.
+
+    Args:
+        times: Seconds, rising, one a sample.
+        logits: Uncalibrated, one a sample.
+        level: The card's level ``segment``.
+
+    Returns:
+        Segments in order of time, without overlap; none for a track of fewer than two samples.
+    """
+    t, z = np.asarray(times, np.float64), np.asarray(logits, np.float64)
+    if len(t) < 2:
+        return []
+    inside = np.zeros(len(t), bool)
+    for first, last in _windows(t):
+        mean = float(z[first:last].mean())
+        if decide(level, p_fake(level, mean)) == "likely_fake":
+            _mark(inside, z, first, last, mean, level)
+    return [_segment(t, z, first, last, level) for first, last in _runs(inside)]
+
+
+def _windows(t: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """(first, last + 1) of each stretch of about a second; at least two samples, however sparse they are."""
+    tolerance = 1e-6
+    ends = np.searchsorted(t, t + WINDOW_S - tolerance)
+    windows = [(i, max(int(end), i + 2)) for i, end in enumerate(ends)]
+    return [(first, last) for first, last in windows if last <= len(t)]
+
+
+def _mark(inside: NDArray[np.bool_], z: NDArray[np.float64], first: int, last: int, mean: float, level: Level) -> None:
+    rest = np.delete(z, slice(first, last))
+    below = rest[[decide(level, p_fake(level, float(v))) != "likely_fake" for v in rest]] if rest.size else rest
+    cut = (mean + float(below.mean())) / 2 if below.size else -np.inf
+    members = np.flatnonzero(z[first:last] >= cut) + first
+    low, high = int(members[0]), int(members[-1])
+    while low > 0 and z[low - 1] >= cut:
+        low -= 1
+    while high + 1 < len(z) and z[high + 1] >= cut:
+        high += 1
+    inside[low : high + 1] = True
+
+
+def _runs(inside: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(np.int8)))
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _segment(t: NDArray[np.float64], z: NDArray[np.float64], first: int, last: int, level: Level) -> Segment:
+    start = (t[first - 1] + t[first]) / 2 if first > 0 else t[0]
+    end = (t[last - 1] + t[last]) / 2 if last < len(t) else t[-1]
+    p = p_fake(level, float(z[first:last].mean()))
+    return Segment(start_s=round(float(start), 3), end_s=round(float(end), 3), p_fake=round(p, 4))
