@@ -1,0 +1,123 @@
+"""What a reader of a layout gives: one item a picture or clip, and what it left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PICTURES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"})
+CLIPS = frozenset(
+    {
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".mpg",
+        ".mpeg",
+        ".flv",
+        ".ogv",
+        ".ogg",
+        ".gif",
+    }
+)
+SPLITS = ("train", "val", "test")
+NO_METHOD = "none"
+"""The ``method`` of a real picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One picture or clip of a data set.
+
+    Attributes:
+        path: Relative to the data set's folder, with forward slashes.
+        label: 0 real, 1 fake, whatever the set itself calls them.
+        group: What must stay on one side of a split: a person, an original video, a pair.
+        source: The data set, or the part of it that was gathered alike.
+        method: The manipulation or generator; ``none`` for a real one.
+        split: ``train``, ``val`` or ``test`` where the layout has them, else None.
+    """
+
+    path: str
+    label: int
+    group: str
+    source: str
+    method: str = NO_METHOD
+    split: str | None = None
+
+    @property
+    def is_clip(self) -> bool:
+        """Whether the file's suffix is that of a clip."""
+        return Path(self.path).suffix.lower() in CLIPS
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something that a data set names or holds and that gives no row.
+
+    Attributes:
+        path: Relative to the data set's folder.
+        reason: A few words that are the same for all of a kind, since they are counted.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What a user can tell a reader.
+
+    Attributes:
+        real: Further folder names that mean real (compared without case).
+        fake: Further folder names that mean fake.
+        source: Name of the data set instead of the reader's own.
+    """
+
+    real: tuple[str, ...] = ()
+    fake: tuple[str, ...] = ()
+    source: str | None = None
+
+
+Reader = Callable[[Path, ReadOptions], Iterator[Item | LeftOut]]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One way in which a data set lies on a disk.
+
+    Attributes:
+        name: What is typed on the command line.
+        about: What it looks like, in one line.
+        fits: Whether a folder has this layout; must be quick and must not read pictures.
+        read: Gives the items in a stable order.
+        rank: Layouts are tried by ``auto`` in rising rank: the more particular, the lower.
+    """
+
+    name: str
+    about: str
+    fits: Callable[[Path], bool]
+    read: Reader = field(repr=False)
+    rank: int = 50
+
+
+def media_files(folder: Path, kinds: frozenset[str] = PICTURES | CLIPS) -> list[Path]:
+    """All pictures and clips below a folder, sorted; names that begin with a dot are passed over."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in kinds
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+
+
+def relative(path: Path, root: Path) -> str:
+    """``path`` below ``root`` with forward slashes."""
+    return path.relative_to(root).as_posix()

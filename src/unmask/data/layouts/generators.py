@@ -1,0 +1,44 @@
+"""A folder a generator: ``<generator>/fake/*`` (and ``real/*``, where the set gives the pictures it started from)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from unmask.data.items import Item, Layout, LeftOut, ReadOptions
+from unmask.data.layouts import imagefolder
+
+_CLASSES = frozenset({"real", "fake", "0_real", "1_fake"})
+
+
+def _generators(folder: Path) -> list[Path]:
+    return [
+        child
+        for child in folder.iterdir()
+        if child.is_dir()
+        and child.name.lower() not in imagefolder.SPLIT_NAMES
+        and any(inner.is_dir() and inner.name.lower() in _CLASSES for inner in child.iterdir())
+    ]
+
+
+def _fits(folder: Path) -> bool:
+    children = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")]
+    return bool(children) and len(_generators(folder)) == len(children)
+
+
+def _read(folder: Path, options: ReadOptions) -> Iterator[Item | LeftOut]:
+    for item in imagefolder.read(folder, options):
+        if isinstance(item, LeftOut):
+            yield item
+            continue
+        generator = PurePosixPath(item.path).parts[0]
+        # In a set of pairs the fakes are named for the real they were put on: real/7.jpg, fake/7_0.jpg.
+        stem = re.sub(r"_\d+$", "", PurePosixPath(item.path).stem) if (folder / generator / "real").is_dir() else ""
+        group = f"{generator}-{stem}" if stem else item.group
+        source = options.source or f"{folder.name}-{generator}"
+        yield replace(item, source=source, group=group, method=generator if item.label else item.method)
+
+
+LAYOUT = Layout("generators", "a folder a generator: GENERATOR/{fake,real}/*", _fits, _read, rank=40)

@@ -1,0 +1,265 @@
+"""The manifest: a table that says where every picture lies, what it is and where its face is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from unmask.base.errors import DataError
+from unmask.base.files import replacing
+from unmask.data.items import SPLITS
+
+VERSION = 1
+SCHEMA: dict[str, Any] = {
+    "root": pl.String,
+    "path": pl.String,
+    "label": pl.Int8,
+    "split": pl.String,
+    "group": pl.String,
+    "source": pl.String,
+    "method": pl.String,
+    "clip": pl.String,
+    "time_s": pl.Float64,
+    "x0": pl.Float32,
+    "y0": pl.Float32,
+    "x1": pl.Float32,
+    "y1": pl.Float32,
+    "face_score": pl.Float32,
+    "landmarks": pl.List(pl.Float32),
+    "width": pl.Int32,
+    "height": pl.Int32,
+}
+"""Column -> type. Boxes and the five landmarks (x, y, x, y, ...) are pixels of the upright picture at ``path``."""
+
+BOX = ("x0", "y0", "x1", "y1")
+_NEEDED = ("root", "path", "label", "split", "group", "source", "method")
+_KEY = "unmask"
+_COMMENT = "#unmask "
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Rows and the folders they point into.
+
+    Attributes:
+        table: Columns of :data:`SCHEMA`; box, ``face_score`` and ``landmarks`` are null where no face was found.
+        roots: Name -> folder. ``src`` holds the pictures as given, ``out`` the frames that were stored.
+    """
+
+    table: pl.DataFrame
+    roots: dict[str, Path]
+
+    @classmethod
+    def read(cls, file: Path, roots: Mapping[str, Path] | None = None) -> Manifest:
+        """Read and check a manifest (``.parquet``, else CSV).
+
+        Args:
+            file: The manifest.
+            roots: Where folders lie now, by name (``--root NAME=DIR``).
+
+        Raises:
+            DataError: It is not a manifest, or breaks one of the rules of :meth:`check`.
+        """
+        try:
+            table, meta = _read_parquet(file) if file.suffix == ".parquet" else _read_csv(file)
+        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+            raise DataError(
+                f"is not a manifest: {str(error).splitlines()[0]}",
+                path=str(file),
+                hint="Make one with: unmask data prepare auto FOLDER OUT",
+            ) from error
+        missing = [name for name in _NEEDED if name not in table.columns]
+        if missing:
+            raise DataError(
+                f"column missing: {', '.join(missing)}", path=str(file), hint=f"A manifest has {', '.join(SCHEMA)}"
+            )
+        stored = {name: (file.parent / folder).resolve() for name, folder in meta.get("roots", {}).items()}
+        unknown = set(roots or {}) - set(stored)
+        if unknown:
+            raise DataError(
+                f"has no root named {', '.join(sorted(unknown))}", path=str(file), hint=f"It has {', '.join(stored)}"
+            )
+        manifest = cls(_typed(table, file), stored | {name: Path(path) for name, path in (roots or {}).items()})
+        manifest.check(str(file))
+        return manifest
+
+    def write(self, file: Path) -> None:
+        """Write whole or not at all, as Parquet for ``.parquet``, else as CSV; checks first.
+
+        A root at or below the manifest's folder is stored relative to it, so that the folder can be moved.
+        """
+        self.check(str(file))
+        home = file.parent.resolve()
+        roots = {
+            name: path.resolve().relative_to(home).as_posix()
+            if path.resolve().is_relative_to(home)
+            else str(path.resolve())
+            for name, path in self.roots.items()
+        }
+        meta = json.dumps({"manifest": VERSION, "roots": roots})
+        with replacing(file) as temporary:
+            if file.suffix == ".parquet":
+                self.table.write_parquet(temporary, metadata={_KEY: meta})
+            else:
+                flat = self.table.with_columns(
+                    pl.col("landmarks").list.eval(pl.element().cast(pl.String)).list.join(" ")
+                )
+                temporary.write_text(f"{_COMMENT}{meta}\n{flat.write_csv()}", encoding="utf-8")
+
+    def __len__(self) -> int:
+        return self.table.height
+
+    def file(self, row: Mapping[str, Any]) -> Path:
+        """The file that a row (``table.row(i, named=True)``) points at."""
+        return self.roots[str(row["root"])] / str(row["path"])
+
+    def files(self) -> list[Path]:
+        """The file of each row, in order."""
+        columns = self.table.select("root", "path").iter_rows()
+        return [self.roots[root] / path for root, path in columns]
+
+    def select(self, split: str | None = None, *, with_face: bool = False, where: pl.Expr | None = None) -> Manifest:
+        """Rows of one split, only those with a face, or by any Polars expression."""
+        table = self.table
+        if split is not None:
+            table = table.filter(pl.col("split") == split)
+        if with_face:
+            table = table.filter(pl.col("x0").is_not_null())
+        if where is not None:
+            table = table.filter(where)
+        return Manifest(table, self.roots)
+
+    def counts(self) -> pl.DataFrame:
+        """Rows, rows without a face and clips by source, method, label and split."""
+        by = ["source", "method", "label", "split"]
+        return (
+            self.table.group_by(by)
+            .agg(
+                pl.len().alias("rows"),
+                pl.col("x0").is_null().sum().alias("no_face"),
+                pl.col("clip").n_unique().alias("clips") - pl.col("clip").is_null().any().cast(pl.UInt32),
+            )
+            .sort(by)
+        )
+
+    def require(self, splits: Sequence[str] = ("train", "val")) -> None:
+        """Check that each of the splits has real and fake rows with a face, as training and evaluation need.
+
+        Raises:
+            DataError: A split is empty or has one class only.
+        """
+        for split in splits:
+            labels = set(self.select(split, with_face=True).table["label"])
+            if not labels:
+                raise DataError(
+                    f"the split {split!r} has no rows with a face",
+                    hint="See the counts with: unmask data show MANIFEST; other splits come from --splits FILE",
+                )
+            if len(labels) == 1:
+                only, other = ("fake", "real") if labels == {1} else ("real", "fake")
+                raise DataError(
+                    f"the split {split!r} has one class only: all rows are {only}",
+                    hint=f"Prepare a set with {other} pictures too and give both manifests",
+                )
+
+    def check(self, name: str = "the manifest") -> None:
+        """Check what holds for every manifest.
+
+        Raises:
+            DataError: Unknown labels, splits or roots, empty fields, paths that leave their root, half boxes, the same
+                picture twice, or a group on two sides of a split.
+        """
+        table = self.table
+
+        def refuse(bad: pl.Expr, what: str, hint: str) -> None:
+            rows = table.filter(bad.fill_null(True))
+            if rows.height:
+                row = rows.row(0, named=True)
+                shown = {key: row[key] for key in ("path", "label", "split", "group")}
+                raise DataError(f"{what} in {rows.height} row(s), first {shown}", path=name, hint=hint)
+
+        refuse(~pl.col("label").is_in([0, 1]), "unknown label", "0 means real, 1 means fake")
+        refuse(~pl.col("split").is_in(SPLITS), "unknown split", f"Use {', '.join(SPLITS)}")
+        for column in ("root", "path", "group", "source", "method"):
+            refuse(pl.col(column).str.len_bytes() == 0, f"empty {column}", "Every row needs one")
+        refuse(
+            ~pl.col("root").is_in(list(self.roots)),
+            "unknown root",
+            f"The manifest names {', '.join(self.roots) or 'none'}",
+        )
+        refuse(
+            pl.col("path").str.contains(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z]:"),
+            "a path that leaves its root",
+            "Paths are relative to a root and stay below it",
+        )
+        holes = pl.sum_horizontal(*(pl.col(column).is_null() for column in BOX))
+        refuse((holes > 0) & (holes < 4), "a box with missing corners", "Give all of x0, y0, x1, y1 or none")
+        good = pl.all_horizontal(*(pl.col(column).is_finite() for column in BOX))
+        flat = (pl.col("x1") <= pl.col("x0")) | (pl.col("y1") <= pl.col("y0")) | ~good
+        refuse((holes == 0) & flat.fill_null(False), "an empty box", "x0 < x1 and y0 < y1, in pixels")
+        points = pl.col("landmarks").list.len().fill_null(10) != 10
+        refuse(points, "landmarks that are not five points", "Give ten numbers: x, y of each point")
+        refuse(pl.struct("root", "path").is_duplicated(), "the same picture twice", "Keep one row for each picture")
+        torn = table.group_by("group").agg(pl.col("split").unique().sort()).filter(pl.col("split").list.len() > 1)
+        if torn.height:
+            group, sides = torn.sort("group").row(0)
+            raise DataError(
+                f"{torn.height} group(s) on two sides of a split, first {group!r} in {' and '.join(sides)}",
+                path=name,
+                hint="Rows of one person or original must share one split, or the figures are not to be trusted",
+            )
+
+
+def join(manifests: Iterable[Manifest]) -> Manifest:
+    """One manifest of several; roots of the same name and different folders are kept apart.
+
+    Raises:
+        DataError: A group lies on two sides of a split once they are together.
+    """
+    roots: dict[str, Path] = {}
+    tables = []
+    for number, manifest in enumerate(manifests):
+        names = {}
+        for name, folder in manifest.roots.items():
+            names[name] = name if roots.get(name, folder) == folder else f"{name}{number}"
+            roots[names[name]] = folder
+        tables.append(manifest.table.with_columns(pl.col("root").replace_strict(names, return_dtype=pl.String)))
+    if not tables:
+        raise DataError("no manifest given", hint="Give at least one with --data MANIFEST")
+    joined = Manifest(pl.concat(tables), roots)
+    joined.check("the manifests together")
+    return joined
+
+
+def _read_parquet(file: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
+    meta: dict[str, Any] = json.loads(pl.read_parquet_metadata(file).get(_KEY, "{}"))
+    return pl.read_parquet(file), meta
+
+
+def _read_csv(file: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
+    with file.open(encoding="utf-8-sig") as lines:
+        first = lines.readline()
+    meta: dict[str, Any] = json.loads(first.removeprefix(_COMMENT)) if first.startswith(_COMMENT) else {}
+    # Everything is read as text: a group named 007 must not become 7.
+    table = pl.read_csv(file, skip_lines=1 if meta else 0, infer_schema=False)
+    if "landmarks" in table.columns:
+        table = table.with_columns(pl.col("landmarks").str.split(" "))
+    return table, meta
+
+
+def _typed(table: pl.DataFrame, file: Path) -> pl.DataFrame:
+    """The columns of :data:`SCHEMA` in its order and types; the nullable ones may be absent."""
+    absent = [pl.lit(None).alias(name) for name in SCHEMA if name not in table.columns]
+    try:
+        return table.with_columns(absent).select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
+    except pl.exceptions.PolarsError as error:
+        raise DataError(
+            f"a column does not hold what it should: {str(error).splitlines()[0]}",
+            path=str(file),
+            hint="label is 0 or 1; boxes, times and landmarks are numbers",
+        ) from error
