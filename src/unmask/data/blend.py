@@ -61,18 +61,19 @@ def self_blend_masked(image: Picture, landmarks: Points, rng: np.random.Generato
     size = float(np.hypot(*across) + np.hypot(*down))
     moved = _moved(points.mean(axis=0), size, rng)
     mask = draw_mask(points, here.size, rng, valid=_inside(moved, here.height, here.width))
-    copy = _warp(here, moved, here.size, _bottleneck(size, here.size, rng, chance=0.6))
+    place = mask.getbbox()
+    if place is None:
+        return image.copy(), np.zeros(image.shape[:2], np.uint8)
+    copy = _warp(here, moved, place, _bottleneck(size, here.size, rng, chance=0.6), rng)
     gray = _is_gray(here)
+    outside = here.copy()
     if rng.random() < 0.5:
         copy = _recolour(copy, rng, gray)
-        outside = here
     else:
-        outside = _recolour(here, rng, gray)
-    if outside is not here:
         # The change must not end at the region's edge: it fades out towards it.
-        outside = Image.composite(outside, here, _fade(here.size))
-    blended = Image.composite(copy, outside, mask)
-    return _put(image, blended, mask, region)
+        outside.paste(_recolour(here, rng, gray), mask=_fade(here.size))
+    outside.paste(copy, place, mask.crop(place))
+    return _put(image, outside, mask, region)
 
 
 def cross_blend(
@@ -111,11 +112,16 @@ def cross_blend_masked(
     _, _, across, down = face_axes(points)
     size = float(np.hypot(*across) + np.hypot(*down))
     mask = draw_mask(points, here.size, rng, valid=_inside(to_donor, *donor.shape[:2]))
-    face = _warp(Image.fromarray(donor), to_donor, here.size, _bottleneck(size, here.size, rng, chance=0.8))
-    face = _match_colours(face, here, mask, strength=float(rng.choice([0.5, 0.8, 1.0, 1.0])))
+    place = mask.getbbox()
+    if place is None:
+        return target.copy(), np.zeros(target.shape[:2], np.uint8)
+    face = _warp(Image.fromarray(donor), to_donor, place, _bottleneck(size, here.size, rng, chance=0.8), rng)
+    soft = mask.crop(place)
+    face = _match_colours(face, here.crop(place), soft, strength=float(rng.choice([0.5, 0.8, 1.0, 1.0])))
     if rng.random() < 0.3:
-        face = _recolour(face, rng, _is_gray(here), gentle=True)
-    return _put(target, Image.composite(face, here, mask), mask, region)
+        face = _recolour(face, rng, _is_gray(here), force=0.4)
+    here.paste(face, place, soft)
+    return _put(target, here, mask, region)
 
 
 def pose_key(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -176,7 +182,7 @@ def _moved(centre: NDArray[np.float32], size: float, rng: np.random.Generator) -
 
 
 def _bottleneck(size: float, region: tuple[int, int], rng: np.random.Generator, chance: float) -> float:
-    """Scale at which the face is seen on its way: a swap network's 64 to 256 px (face with some margin), or full size."""
+    """Scale at which the face is seen on its way: that of a swap network of 64 to 256 px, or 1."""
     if rng.random() >= chance:
         return 1.0
     side = rng.choice([64, 96, 112, 128, 128, 160, 192, 256])
@@ -184,14 +190,20 @@ def _bottleneck(size: float, region: tuple[int, int], rng: np.random.Generator, 
     return float(np.clip(side / (1.6 * size), max(0.2, 16 / min(region)), 1.0))
 
 
-_RESAMPLE = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
-
-
-def _warp(image: Image.Image, matrix: NDArray[np.float64], size: tuple[int, int], scale: float) -> Image.Image:
-    """Draw the source seen through ``matrix`` (region -> source pixels) at ``scale``, then enlarge it to ``size``.
+def _warp(
+    image: Image.Image,
+    matrix: NDArray[np.float64],
+    place: tuple[int, int, int, int],
+    scale: float,
+    rng: np.random.Generator,
+) -> Image.Image:
+    """The source seen through ``matrix`` (region -> source pixels) at ``scale``, enlarged again; only ``place`` of it.
 
     Reducing comes first and with antialiasing, since an affine transform in Pillow looks at four pixels only.
     """
+    left, top, right, bottom = place
+    size = (right - left, bottom - top)
+    matrix = np.hstack([matrix[:, :2], matrix @ np.array([[left], [top], [1.0]])])
     shrink = min(1.0, scale / max(1e-6, float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))))
     if shrink < 0.95:
         corners = np.array([[0, 0, 1], [size[0], 0, 1], [0, size[1], 1], [size[0], size[1], 1]], float) @ matrix.T
@@ -202,7 +214,8 @@ def _warp(image: Image.Image, matrix: NDArray[np.float64], size: tuple[int, int]
             image = image.resize(small, Image.Resampling.BILINEAR, box=(x0, y0, x1, y1))
             ratio = np.array([small[0] / (x1 - x0), small[1] / (y1 - y0)])
             matrix = np.hstack([matrix[:, :2], matrix[:, 2:] - np.array([[x0], [y0]])]) * ratio[:, None]
-    kind = _RESAMPLE[shrink < 0.95]
+    # Tools enlarge in either manner, and each leaves its own trace.
+    kind = Image.Resampling.BILINEAR if rng.random() < 0.5 else Image.Resampling.BICUBIC
     return image.transform(size, Image.Transform.AFFINE, tuple(matrix.reshape(-1)), kind)
 
 
@@ -218,9 +231,9 @@ def _is_gray(image: Image.Image) -> bool:
     return int(np.ptp(sample, axis=2).max()) < 6
 
 
-def _recolour(image: Image.Image, rng: np.random.Generator, gray: bool, gentle: bool = False) -> Image.Image:
-    """Change colour and light, and sometimes sharpness; at least one of them clearly."""
-    force = 0.5 if gentle else 1.0
+def _recolour(image: Image.Image, rng: np.random.Generator, gray: bool, force: float | None = None) -> Image.Image:
+    """Change colour and light, and sometimes sharpness; mostly by as much as a careful maker would overlook."""
+    force = float(rng.choice([0.4, 0.6, 0.8, 1.0])) if force is None else force
     level = np.arange(256.0)[:, None].repeat(3, axis=1)
     light, colour, detail = rng.random(3) < (0.7, 0.5, 0.35)
     if not (light or colour or detail) or (gray and not detail):
@@ -233,7 +246,7 @@ def _recolour(image: Image.Image, rng: np.random.Generator, gray: bool, gentle: 
     image = image.point(np.clip(level.T.reshape(-1), 0, 255).round().astype(int).tolist())
     if colour and not gray:
         image = image.convert(
-            "RGB", _hue_and_saturation(force * rng.uniform(-12, 12), 1 + force * rng.uniform(-0.3, 0.3))
+            "RGB", _hue_and_saturation(force * rng.uniform(-8, 8), 1 + force * rng.uniform(-0.3, 0.3))
         )
     if detail:
         blur = ImageFilter.GaussianBlur(float(rng.uniform(0.5, 1.6)))

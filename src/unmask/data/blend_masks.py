@@ -58,22 +58,43 @@ def draw_mask(
     """
     kind = str(rng.choice(list(_KINDS), p=list(_KINDS.values())))
     eyes, _, across, down = face_axes(landmarks)
-    mask = Image.new("L", size)
-    draw = ImageDraw.Draw(mask)
-    for outline in _outlines(kind, landmarks, eyes, across, down, rng):
-        draw.polygon([(float(x), float(y)) for x, y in outline], fill=255)
     unit = float(np.hypot(*down))
     small = kind in {"mouth", "eyes", "nose"}
-    soft = float(np.exp(rng.uniform(np.log(0.01), np.log(0.08 if small else 0.16)))) * unit
-    blur = ImageFilter.GaussianBlur(max(soft, 0.4))
-    mask = mask.filter(blur)
-    if valid is not None:
-        allowed = Image.new("L", size)
-        ImageDraw.Draw(allowed).polygon(valid, fill=255)
+    soft = max(0.4, float(np.exp(rng.uniform(np.log(0.01), np.log(0.08 if small else 0.16)))) * unit)
+    # What will be blurred by many pixels is drawn small and enlarged: the same mask for a fraction of the time.
+    scale = min(1.0, 2.5 / soft)
+    grid = (max(8, round(size[0] * scale)), max(8, round(size[1] * scale)))
+    ratio = np.array(grid) / np.array(size)
+    mask = _drawn(_outlines(kind, landmarks, eyes, across, down, rng), grid, ratio, soft * scale)
+    outline = np.array(valid if valid is not None else [(0, 0)])
+    if valid is not None and not _holds(outline, size):
         # Twice the blurred edge less its middle: the ramp lies wholly inside, so nothing from outside shines through.
-        mask = ImageChops.darker(mask, allowed.filter(blur).point([max(0, 2 * value - 255) for value in range(256)]))
+        mask = ImageChops.darker(mask, _drawn([outline], grid, ratio, soft * scale).point(_UPPER_HALF))
+    mask = mask if grid == size else mask.resize(size, Image.Resampling.BILINEAR)
     strength = float(rng.choice([0.6, 0.8, 1.0, 1.0, 1.0]))
     return mask if strength == 1.0 else mask.point([round(strength * value) for value in range(256)])
+
+
+_UPPER_HALF = [max(0, 2 * value - 255) for value in range(256)]
+
+
+def _drawn(
+    outlines: list[NDArray[np.float64]], size: tuple[int, int], ratio: NDArray[np.float64], soft: float
+) -> Image.Image:
+    mask = Image.new("L", size)
+    draw = ImageDraw.Draw(mask)
+    for outline in outlines:
+        draw.polygon([(float(x), float(y)) for x, y in outline * ratio], fill=255)
+    return mask.filter(ImageFilter.GaussianBlur(soft))
+
+
+def _holds(quad: NDArray[np.float64], size: tuple[int, int]) -> bool:
+    """Whether a convex polygon, in the order of its corners, holds the whole picture."""
+    corners = np.array([[0, 0], [size[0], 0], [size[0], size[1]], [0, size[1]]], float)
+    edge = np.roll(quad, -1, axis=0) - quad
+    away = corners[:, None] - quad[None]
+    turn = edge[None, :, 0] * away[..., 1] - edge[None, :, 1] * away[..., 0]
+    return bool((turn > 0).all() or (turn < 0).all())
 
 
 def _outlines(
@@ -108,8 +129,9 @@ def _oval(width: float, up: float, low: float, rng: np.random.Generator) -> NDAr
     x, y = (np.sign(value) * np.abs(value) ** 0.8 for value in (x, y))
     x = x * width * np.where(y > 0, 1 - 0.25 * y**2, 1.0)
     y = y * np.where(y > 0, low, up)
-    waves = sum(
-        rng.uniform(-0.08, 0.08) / k**0.5 * np.sin(k * angle + rng.uniform(0, 2 * np.pi)) for k in (1, 2, 3, 5, 7)
-    )
+    order = np.array([1, 2, 3, 5, 7])[:, None]
+    size, phase = rng.uniform(-0.08, 0.08, (5, 1)) / np.sqrt(order), rng.uniform(0, 2 * np.pi, (5, 1))
+    waves = (size * np.sin(order * angle + phase)).sum(axis=0)
     scale = rng.uniform(0.85, 1.08)
-    return np.stack([x, y], axis=1) * (scale * (1 + waves))[:, None]
+    outline: NDArray[np.float64] = np.stack([x, y], axis=1) * (scale * (1 + waves))[:, None]
+    return outline
