@@ -8,7 +8,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Any
 
-VERSION = 1
+VERSION = 2
 
 
 class Journal:

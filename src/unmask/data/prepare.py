@@ -12,22 +12,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
-from PIL import Image, ImageOps
 
-from unmask.base.errors import DataError, MediaError, UnmaskError, UsageError
+from unmask.base.errors import DataError, UnmaskError, UsageError
 from unmask.base.files import write_text
 from unmask.base.ort import usable_cpus
-from unmask.data.clips import cut_surroundings, sample, store
-from unmask.data.detect import choose_face, open_backend
+from unmask.data.duplicates import merge_near_duplicates
 from unmask.data.items import CLIPS, PICTURES, Item, LeftOut, ReadOptions
 from unmask.data.journal import Journal
 from unmask.data.layouts import layout_named
 from unmask.data.layouts.splits import read_splits
+from unmask.data.look import look_at
 from unmask.data.manifest import SCHEMA, Manifest
 from unmask.data.splits import assign_splits
-from unmask.faces.types import Face, FaceBackend
+from unmask.faces import load_backend
 
 Row = dict[str, Any]
 
@@ -66,11 +64,13 @@ def prepare(
     *,
     splits: Path | None = None,
     faces: str = "default",
+    device: str = "auto",
     jobs: int | None = None,
     frames: int = 16,
     fps: float | None = None,
     fraction: float = 0.15,
     seed: int = 0,
+    near_duplicates: int | None = None,
     options: ReadOptions | None = None,
     suffix: str = ".parquet",
     on_progress: Callable[[int, int], None] | None = None,
@@ -85,12 +85,15 @@ def prepare(
         src: The data set's folder; nothing is written there.
         out: Where the manifest goes.
         splits: A ``splits.csv``; its label, split, group, source and method win, files it does not name are left out.
-        faces: Face backend: ``default``, ``dlib``, ``yunet:FILE``, ``none``.
+        faces: Face backend: see :func:`unmask.faces.load_backend`.
+        device: Where it runs.
         jobs: Pictures looked at side by side; default: the processors.
         frames: Frames of each clip, spread evenly.
         fps: Frames a second of each clip instead.
         fraction: Share of the groups that goes to validation, and to test, where nothing else says so.
         seed: Of the split.
+        near_duplicates: Pictures whose perceptual hashes differ in at most so many of 64 bits come into one group;
+            where explicit splits part them, the one nearer to training is left out. None: not looked for.
         options: Class names and source name.
         suffix: ``.parquet`` or ``.csv``.
         on_progress: Called with (done, all) files.
@@ -110,16 +113,17 @@ def prepare(
     if splits is not None:
         items, more = _by_splits_file(items, src, splits)
         left_out += more
-    backend = open_backend(faces)
+    # One thread within a picture: the pictures themselves are looked at side by side.
+    backend = load_backend(faces, device=device, threads=1)
     journal = Journal(out / "faces.jsonl", {"faces": faces, "frames": frames, "fps": fps})
     found: dict[str, list[Row]] = {}
     with journal:
 
         def work(item: Item) -> list[Row]:
             known = journal.get(src, item.path, out)
-            return (
-                known if known is not None else journal.put(src, item.path, _look(item, src, out, backend, frames, fps))
-            )
+            if known is not None:
+                return known
+            return journal.put(src, item.path, look_at(item.path, src, out, backend, frames=frames, fps=fps))
 
         for done, (item, result) in enumerate(_parallel(work, items, jobs or usable_cpus()), 1):
             if isinstance(result, UnmaskError):
@@ -128,7 +132,11 @@ def prepare(
                 found[item.path] = result
             if on_progress:
                 on_progress(done, len(items))
-    kept = assign_splits([item for item in items if item.path in found], fraction=fraction, seed=seed)
+    kept = [item for item in items if item.path in found]
+    if near_duplicates is not None:
+        kept, more = merge_near_duplicates(kept, [found[item.path][0]["phash"] for item in kept], near_duplicates)
+        left_out += more
+    kept = assign_splits(kept, fraction=fraction, seed=seed)
     if not kept:
         raise DataError("nothing in it could be used", path=str(src), hint=_reasons(left_out))
     rows = [_row(item, row) for item in kept for row in found[item.path]]
@@ -198,50 +206,8 @@ def _parallel(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _look(item: Item, src: Path, out: Path, backend: FaceBackend, frames: int, fps: float | None) -> list[Row]:
-    """Rows (place, size, face) of one file."""
-    if not item.is_clip:
-        image = _open_picture(src / item.path)
-        return [_facts("src", item.path, image, choose_face(backend.find(image), image.shape[1], image.shape[0]))]
-    rows: list[Row] = []
-    previous = None
-    for frame in sample(src / item.path, frames, fps):
-        image = frame.image
-        face = choose_face(backend.find(image), image.shape[1], image.shape[0], previous)
-        if face is not None:
-            previous = face.box
-            image, x, y = cut_surroundings(image, face.box)
-            shift = np.array([x, y], np.float32)
-            x0, y0, x1, y1 = face.box
-            points = None if face.landmarks is None else face.landmarks - shift
-            face = Face((x0 - x, y0 - y, x1 - x, y1 - y), face.score, points)
-        path = f"frames/{item.path}/{frame.index:04d}.png"
-        store(image, out / path)
-        rows.append(_facts("out", path, image, face) | {"clip": item.path, "time_s": round(frame.time_s, 4)})
-    if not rows:
-        raise MediaError("holds no frames", path=item.path)
-    return rows
-
-
-def _open_picture(path: Path) -> Any:
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise MediaError("cannot be decoded as a picture", path=str(path)) from error
-
-
-def _facts(root: str, path: str, image: Any, face: Face | None) -> Row:
-    row: Row = {"root": root, "path": path, "width": image.shape[1], "height": image.shape[0]}
-    if face is not None:
-        row |= dict(zip(("x0", "y0", "x1", "y1"), (round(float(value), 2) for value in face.box), strict=True))
-        row["face_score"] = round(float(face.score), 4)
-        if face.landmarks is not None:
-            row["landmarks"] = [round(float(value), 2) for value in face.landmarks.reshape(-1)]
-    return row
-
-
 def _row(item: Item, facts: Row) -> Row:
+    facts = {name: value for name, value in facts.items() if name in SCHEMA}
     given = {name: getattr(item, name) for name in ("label", "split", "group", "source", "method")}
     return dict.fromkeys(SCHEMA) | given | facts
 
