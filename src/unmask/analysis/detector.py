@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from unmask.analysis.clip import Sample, TrackLog, bounded
 from unmask.analysis.judge import judge_clip, judge_face, judge_picture, judge_track
 from unmask.base.errors import MediaError, UnmaskError, UsageError
-from unmask.faces import Box, ClipSearch, Face, load_backend
+from unmask.faces import Box, Face, load_backend
 from unmask.faces.crop import crop_face, crop_square
+from unmask.faces.search import iou
 from unmask.media import Frame, Media, open_media
 from unmask.model import Bundle, load_bundle, p_fake
 from unmask.provenance import read_provenance
@@ -288,14 +289,14 @@ class _Look:
         if self.box is None:
             return faces
         given = Face(self.box, 1.0)
-        return [given, *(face for face in faces if overlap(face.box, given.box) < SAME_FACE)]
+        return [given, *(face for face in faces if iou(face, given) < SAME_FACE)]
 
     def with_box_track(self, found: list[tuple[int, Face]]) -> list[tuple[int, Face]]:
         """The same for a clip, where the given box is a track of its own."""
         if self.box is None:
             return found
         given = Face(self.box, 1.0)
-        return [(BOX_TRACK, given), *((n, face) for n, face in found if overlap(face.box, given.box) < SAME_FACE)]
+        return [(BOX_TRACK, given), *((n, face) for n, face in found if iou(face, given) < SAME_FACE)]
 
 
 def _renumbered(logs: dict[int, TrackLog], stays: set[int]) -> dict[int, TrackLog]:
