@@ -1,0 +1,27 @@
+"""The command line: one thin function a verb."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: The arguments without the program's name; default: those of the process.
+
+    Returns:
+        The exit code: 0 all done, 1 some inputs failed, 2 wrong usage, 130 interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments in (["--version"], ["-V"]):
+        # Answered before anything else is loaded: scripts ask for it often.
+        from unmask import __version__
+
+        print(f"unmask {__version__}")
+        return 0
+    from unmask.cli.app import run
+
+    return run(arguments)

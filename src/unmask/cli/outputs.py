@@ -1,0 +1,102 @@
+"""Where results go: the terminal, files, annotated media, analysis folders."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unmask.base.errors import UnmaskError, UsageError
+from unmask.cli.app import say
+
+if TYPE_CHECKING:
+    from unmask.media import InputItem
+    from unmask.render.sinks import Sink
+    from unmask.report import Result
+
+
+class Outputs:
+    """Everything that a call wants written.
+
+    Args:
+        as_json: JSON lines on stdout instead of the table.
+        out: A ``.jsonl`` or ``.csv`` file.
+        html: A ``.html`` file.
+        annotate: Folder for annotated media.
+        save: Folder for analysis folders.
+        quiet: No table.
+
+    Raises:
+        UsageError: An ending is unknown, or a folder is a file.
+    """
+
+    def __init__(
+        self,
+        *,
+        as_json: bool,
+        out: Path | None,
+        html: Path | None,
+        annotate: Path | None,
+        save: Path | None,
+        quiet: bool,
+    ) -> None:
+        self._as_json, self._quiet = as_json, quiet
+        self._out, self._html, self._annotate, self._save = out, html, annotate, save
+        self._sinks: list[Sink] = []
+        self.failures = 0
+        _check_ending(out, "--out", (".jsonl", ".csv"))
+        _check_ending(html, "--html", (".html", ".htm"))
+        for option, folder in (("--annotate", annotate), ("--save", save)):
+            if folder is not None and folder.exists() and not folder.is_dir():
+                raise UsageError(f"{option} takes a folder, and this is a file", hint="Name a folder", path=str(folder))
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Open every file; close them with what is done, however the block ends."""
+        with ExitStack() as stack:
+            self._sinks = [stack.enter_context(sink) for sink in self._make_sinks()]
+            yield
+
+    def _make_sinks(self) -> Iterator[Sink]:
+        if self._as_json or (self._out and self._out.suffix.lower() == ".jsonl"):
+            from unmask.render.sinks import JsonLines
+
+            if self._as_json:
+                yield JsonLines(sys.stdout)
+            if self._out and self._out.suffix.lower() == ".jsonl":
+                yield JsonLines(self._out)
+        if self._out and self._out.suffix.lower() == ".csv":
+            from unmask.render.sinks import Csv
+
+            yield Csv(self._out)
+        if not self._as_json and not self._quiet:
+            from unmask.render.terminal import Terminal
+
+            yield Terminal()
+        if self._html:
+            from unmask.render.html import HtmlReport
+
+            yield HtmlReport(self._html)
+
+    def write(self, item: InputItem, result: Result) -> None:
+        """Give one result to everything that is open."""
+        for sink in self._sinks:
+            sink.write(result)
+        if result.report.verdict == "error":
+            return
+        try:
+            if self._annotate:
+                _annotate(item, result, self._annotate)
+            if self._save:
+                _save(item, result, self._save)
+        except (UnmaskError, OSError) as error:
+            # The verdict stands; only its picture could not be made.
+            self.failures += 1
+            say(str(error))
+
+
+def _check_ending(path: Path | None, option: str, endings: tuple[str, ...]) -> None:
+    if path is not None and path.suffix.lower() not in endings:
+        raise UsageError(f"{option} {path}: unknown ending", hint=f"Give a file that ends in {' or '.join(endings)}")
