@@ -64,10 +64,12 @@ class LeftOut:
     Attributes:
         path: Relative to the data set's folder.
         reason: A few words that are the same for all of a kind, since they are counted.
+        failed: Whether the file is at fault, not the choice: it cannot be read.
     """
 
     path: str
     reason: str
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

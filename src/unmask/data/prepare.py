@@ -52,6 +52,11 @@ class Summary:
         return self.manifest.table["x0"].null_count()
 
     @property
+    def failed(self) -> int:
+        """Files that could not be read."""
+        return sum(item.failed for item in self.left_out)
+
+    @property
     def reasons(self) -> dict[str, int]:
         """How many were left out for each reason, most first."""
         return dict(Counter(item.reason for item in self.left_out).most_common())
@@ -127,7 +132,7 @@ def prepare(
 
         for done, (item, result) in enumerate(_parallel(work, items, jobs or usable_cpus()), 1):
             if isinstance(result, UnmaskError):
-                left_out.append(LeftOut(item.path, result.message))
+                left_out.append(LeftOut(item.path, result.message, failed=True))
             else:
                 found[item.path] = result
             if on_progress:

@@ -1,0 +1,242 @@
+"""``unmask data``: prepare a data set, show what a manifest holds."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unmask.base.errors import UsageError
+from unmask.cli.app import FAILED, OK, say
+from unmask.cli.stopping import Stop
+from unmask.data.items import ReadOptions
+from unmask.data.layouts import layouts
+
+if TYPE_CHECKING:
+    from unmask.data.manifest import Manifest
+    from unmask.data.prepare import Summary
+
+app = typer.Typer(add_completion=False, help="Prepare data sets for training and evaluation.", rich_markup_mode="rich")
+
+_LAYOUTS = "\n\n".join(
+    f"[bold]{one.name}[/bold]  {one.about.replace('[', chr(92) + '[')}" for one in layouts().values()
+)
+_EPILOG = f"""[bold]Layouts[/bold]
+
+{_LAYOUTS}
+
+[bold]auto[/bold]  the first of these that fits the folder
+
+[bold]Examples[/bold]
+
+unmask data prepare auto 140k-faces/ prepared/
+
+unmask data prepare imagefolder portraits/ prepared/ --fake midjourney --real camera
+
+An interrupted run goes on where it was when it is given the same OUT again.
+"""
+
+_WHAT, _CLIPS, _SPLIT, _RUN = "What is read", "Clips", "Splits", "How it runs"
+
+
+@app.command(epilog=_EPILOG)
+def prepare(
+    layout: Annotated[str, typer.Argument(metavar="LAYOUT", help="How the set lies on the disk; auto looks.")],
+    src: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of the data set; nothing is written there.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the manifest and the frames of clips.")],
+    real: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A folder name that means real; repeatable.", rich_help_panel=_WHAT),
+    ] = None,
+    fake: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A folder name that means fake; repeatable.", rich_help_panel=_WHAT),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the data set.", rich_help_panel=_WHAT)
+    ] = None,
+    frames: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Frames a clip, spread evenly.", rich_help_panel=_CLIPS)
+    ] = 16,
+    fps: Annotated[
+        float | None, typer.Option(metavar="N", help="Frames a second of a clip instead.", rich_help_panel=_CLIPS)
+    ] = None,
+    splits: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="CSV of path, label, split, group, source, method; paths are relative to its folder. It wins over "
+            "the layout, and what it does not name is left out.",
+            rich_help_panel=_SPLIT,
+        ),
+    ] = None,
+    fraction: Annotated[
+        float,
+        typer.Option(
+            metavar="F", help="Share of val, and of test, where nothing else says so.", rich_help_panel=_SPLIT
+        ),
+    ] = 0.15,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of these shares.", rich_help_panel=_SPLIT)] = 0,
+    near_duplicates: Annotated[
+        int | None,
+        typer.Option(
+            metavar="BITS",
+            min=0,
+            max=16,
+            help="Bring pictures whose 64-bit perceptual hashes differ in at most BITS into one group; 2 is safe.",
+            rich_help_panel=_SPLIT,
+        ),
+    ] = None,
+    faces: Annotated[
+        str, typer.Option(metavar="HOW", help="default, dlib, yunet:FILE or none.", rich_help_panel=_RUN)
+    ] = "default",
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="Where faces are looked for.", rich_help_panel=_RUN)
+    ] = "auto",
+    jobs: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Files side by side.", rich_help_panel=_RUN)
+    ] = None,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Write manifest.csv instead of manifest.parquet.", rich_help_panel=_RUN)
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.", rich_help_panel=_RUN)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.", rich_help_panel=_RUN)] = False,  # noqa: ARG001
+) -> int:
+    """Make a manifest of a data set: its pictures, the frames of its clips, and the face of each."""
+    from unmask.data.prepare import prepare as make
+
+    stop = Stop()
+    with stop.listening(), stop.interruptible(), _Bar(quiet) as bar:
+        summary = make(
+            layout,
+            src,
+            out,
+            splits=splits,
+            faces=faces,
+            device=device,
+            jobs=jobs,
+            frames=frames,
+            fps=fps,
+            fraction=fraction,
+            seed=seed,
+            near_duplicates=near_duplicates,
+            options=ReadOptions(tuple(real or ()), tuple(fake or ()), source),
+            suffix=".csv" if csv else ".parquet",
+            on_progress=bar.advance,
+        )
+    if not quiet:
+        _print_counts(summary.manifest)
+        _print_left_out(summary)
+    print(summary.file)
+    return FAILED if summary.failed else OK
+
+
+@app.command()
+def show(
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="Made by `unmask data prepare`.")],
+    root: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=DIR", help="Where a root of the manifest lies now; repeatable.")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,  # noqa: ARG001
+) -> int:
+    """Print how many rows there are by source, method, label and split."""
+    from unmask.data.manifest import Manifest
+
+    table = Manifest.read(manifest, parse_roots(root or []))
+    _print_counts(table)
+    for name, folder in table.roots.items():
+        print(f"root {name}: {folder}{'' if folder.is_dir() else '  (not there; see --root)'}")
+    return OK
+
+
+def parse_roots(given: list[str]) -> dict[str, Path]:
+    """``NAME=DIR`` -> folders by name.
+
+    Raises:
+        UsageError: A word is not of this form, or its folder is not there.
+    """
+    roots = {}
+    for word in given:
+        name, equals, folder = word.partition("=")
+        if not (name and equals and folder):
+            raise UsageError(f"--root {word!r} is not NAME=DIR", hint="Write for instance --root src=/data/faces")
+        if not Path(folder).is_dir():
+            raise UsageError("is not a folder", path=folder, hint=f"Check --root {name}=...")
+        roots[name] = Path(folder)
+    return roots
+
+
+class _Bar:
+    """A progress bar on stderr, in a terminal only."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._shown = not quiet and sys.stderr.isatty()
+
+    def __enter__(self) -> _Bar:
+        if self._shown:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("finding faces"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._task = self._bar.add_task("", total=None)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            self._bar.stop()
+
+    def advance(self, done: int, total: int) -> None:
+        if self._shown:
+            self._bar.update(self._task, completed=done, total=total)
+
+
+def _print_counts(manifest: Manifest) -> None:
+    """A row a source, method and label; a column a split."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from unmask.data.items import SPLITS
+
+    cells: dict[tuple[str, str, int], dict[str, int]] = {}
+    clips: dict[tuple[str, str, int], int] = {}
+    lost: dict[tuple[str, str, int], int] = {}
+    for row in manifest.counts().iter_rows(named=True):
+        key = (row["source"], row["method"], row["label"])
+        cells.setdefault(key, {})[row["split"]] = row["rows"]
+        clips[key] = clips.get(key, 0) + row["clips"]
+        lost[key] = lost.get(key, 0) + row["no_face"]
+    table = Table(box=None, pad_edge=False, show_footer=True, footer_style="bold")
+    table.add_column("source", "all")
+    table.add_column("method")
+    table.add_column("label")
+    for split in SPLITS:
+        table.add_column(split, _number(sum(cell.get(split, 0) for cell in cells.values())), justify="right")
+    table.add_column("clips", _number(sum(clips.values())), justify="right")
+    table.add_column("no face", _number(sum(lost.values())), justify="right")
+    for key, cell in cells.items():
+        numbers = [cell.get(split, 0) for split in SPLITS]
+        label = "fake" if key[2] else "real"
+        table.add_row(key[0], key[1], label, *map(_number, [*numbers, clips[key], lost[key]]))
+    # A pipe has no width of its own: nothing is cut there.
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False).print(table)
+
+
+def _print_left_out(summary: Summary) -> None:
+    for reason, number in summary.reasons.items():
+        say(f"left out {number}: {reason}")
+    if summary.left_out:
+        say(f"each is named in {summary.file.parent / 'left_out.csv'}")
+
+
+def _number(value: int) -> str:
+    return f"{value:,}" if value else "-"
