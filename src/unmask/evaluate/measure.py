@@ -1,0 +1,64 @@
+"""One measurement: predictions and what they are worth, as plain values for ``metrics.json``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from unmask.evaluate import tables
+from unmask.evaluate.intervals import MIN_GROUPS
+from unmask.evaluate.units import clips_of, faces_of, files_of
+from unmask.model import Card
+
+LEVELS = ("file", "face", "clip")
+"""``file``: pictures and clips as a user meets them; ``face``: every picture and frame, its one face; ``clip``."""
+
+
+def summarize(predictions: pl.DataFrame, card: Card, *, draws: int = 1000, seed: int = 0) -> dict[str, Any]:
+    """All tables of a table of predictions.
+
+    Args:
+        predictions: Of :func:`unmask.evaluate.predict.predict`.
+        card: Of the bundle.
+        draws: Bootstrap resamples.
+        seed: Of the bootstrap.
+
+    Returns:
+        ``protocol`` in words and numbers, and for each of :data:`LEVELS` that has rows ``pooled``, ``by_source`` and
+        ``by_method``.
+    """
+    units = {"file": files_of(predictions, card), "face": faces_of(predictions), "clip": clips_of(predictions, card)}
+    result: dict[str, Any] = {"protocol": protocol(predictions, card, draws)}
+    for name in LEVELS:
+        table = units[name]
+        if table.height:
+            result[name] = {
+                "pooled": tables.pooled(table, draws=draws, seed=seed),
+                "by_source": tables.by_source(table, draws=draws, seed=seed),
+                "by_method": tables.by_method(table, draws=draws, seed=seed),
+            }
+    return result
+
+
+def protocol(predictions: pl.DataFrame, card: Card, draws: int) -> dict[str, Any]:
+    """What stands beside every table: what was counted, how it was cut, how frames became a clip."""
+    frames = predictions.filter(pl.col("clip").is_not_null()).group_by("root", "clip").len()["len"]
+    broken = predictions.filter(pl.col("verdict") == "error")
+    return {
+        "rows": predictions.height,
+        "splits": sorted(predictions["split"].unique()),
+        "unreadable": broken.height,
+        "unreadable_first": broken["path"].head(3).to_list(),
+        "frames_a_clip": [min(frames.to_list()), max(frames.to_list())] if len(frames) else None,
+        "crop": card.crop.model_dump(),
+        "compression": "as the data are; nothing is encoded again",
+        "clip": "mean logit over the frames with a face",
+        "picture": "highest logit of its faces",
+        "no_face": "a fake without a face counts as not found; AUC, AP and EER know only rows with a face",
+        "false_positives": "reals with a face that are called likely_fake",
+        "balance": "log loss, Brier score and ECE give both classes the same weight",
+        "interval": f"95 %, {draws} bootstrap resamples by group; none with fewer than {MIN_GROUPS} groups of a class",
+        "likely_fake": card.level("face").thresholds.likely_fake,
+        "likely_real": card.level("face").thresholds.likely_real,
+    }
