@@ -1,4 +1,4 @@
-"""Animated GIF, WebP and PNG: clips that Pillow composes, one frame in memory at a time."""
+"""Animated GIF, WebP, PNG and AVIF: clips that Pillow composes, one frame in memory at a time."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def delay_ms(stored: float) -> float:
 
 
 def delays_ms(file: BinaryIO, kind: str) -> list[float]:
-    """How long each frame is shown, read from the file's structure without decoding a pixel.
+    """How long each frame is shown, read from the file's structure (AVIF: decoded once to find out).
 
     Args:
         file: Opened for reading, at its start.
-        kind: ``gif``, ``webp`` or ``png``.
+        kind: ``gif``, ``webp``, ``png`` or ``avif``.
 
     Returns:
         Milliseconds a frame. Shorter than the animation where the file is cut off.
     """
-    reader = {"gif": _gif_delays, "webp": _webp_delays, "png": _apng_delays}[kind]
+    reader = {"gif": _gif_delays, "webp": _webp_delays, "png": _apng_delays, "avif": _avif_delays}[kind]
     return [delay_ms(value) for value in reader(file)]
 
 
@@ -67,6 +67,19 @@ def _apng_delays(file: BinaryIO) -> Iterator[float]:
             yield 1000.0 * numerator / denominator
             size -= 26
         file.seek(max(size, 0) + 4, 1)
+
+
+def _avif_delays(file: BinaryIO) -> Iterator[float]:
+    from PIL import Image
+
+    with Image.open(file, formats=["AVIF"]) as image:
+        for index in range(getattr(image, "n_frames", 1)):
+            try:
+                image.seek(index)
+                image.load()
+            except Exception:  # cut off; walk() says so
+                return
+            yield float(image.info.get("duration", 0))
 
 
 def _gif_delays(file: BinaryIO) -> Iterator[float]:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _FASTEST_FPS = 300.0
 _ASSUMED_FPS = 25.0
 _MAX_DEMUX_ERRORS = 100
+_INTRA = 1  # AV_PICTURE_TYPE_I
+# Time stamps that go back by less are disorder, by more a new beginning.
+_SPLICE_S = 1.0
 
 
 def open_container(source: Source, kind: Kind) -> InputContainer:
@@ -93,34 +96,43 @@ class Clock:
     Attributes:
         rate: Frames a second, for frames without a time stamp.
         by_count: Ignore the time stamps, which are known to be nonsense.
+        by_dts: Take the decoding times. AVI stores none to show a frame at, and FFmpeg's guesses are wrong where
+            frames are stored in another order than shown; decoders give them in the order shown.
         start: Time of the first frame in the file's own seconds; set by the first frame.
         guessed: Whether a time had to be made up, so that times depend on every frame before.
     """
 
     rate: float
     by_count: bool = False
+    by_dts: bool = False
     start: float | None = None
     last: float | None = None
     shift: float = 0.0
     guessed: bool = False
 
+    def stamp(self, frame: VideoFrame) -> float | None:
+        """Seconds on the file's own clock, or None."""
+        stamp = frame.dts if self.by_dts else frame.pts
+        return None if stamp is None or frame.time_base is None else float(stamp * frame.time_base)
+
     def time(self, frame: VideoFrame) -> float:
         """Seconds since the start of the clip."""
         step = 1.0 / self.rate
+        stamp = self.stamp(frame)
         if self.by_count:
             now = 0.0 if self.last is None else self.last + step
-        elif frame.pts is None or frame.time_base is None:
+        elif stamp is None:
             self.guessed = True
             now = 0.0 if self.last is None else self.last + step
         else:
-            own = float(frame.pts * frame.time_base)
             if self.start is None:
-                self.start = own
-            now = own - self.start + self.shift
+                self.start = stamp
+            now = stamp - self.start + self.shift
             if self.last is not None and now <= self.last:
-                # The time stamps jump back (a splice, an overflow): go on from where we are.
                 self.guessed = True
-                self.shift += self.last + step - now
+                if self.last - now > _SPLICE_S:
+                    # The time stamps start anew (a splice, an overflow): go on from where we are.
+                    self.shift += self.last + step - now
                 now = self.last + step
         self.last = now
         return now
@@ -134,7 +146,8 @@ class ClipFacts:
         geometry: How a frame becomes an upright picture.
         rate: Frames a second.
         by_count: The time stamps are nonsense; frames are taken to follow each other at ``rate``.
-        start_s: Time of the first frame on the file's own clock.
+        by_dts: See :class:`Clock`.
+        start_s: Time of the first frame on the file's own clock, or None where it has none.
         notes: Warnings for the user.
     """
 
@@ -143,16 +156,15 @@ class ClipFacts:
     duration_s: float | None
     has_rate: bool
     by_count: bool
-    has_pts: bool
+    by_dts: bool
     has_audio: bool
-    start_s: float
-    codec: str
+    start_s: float | None
     notes: list[str] = field(default_factory=list)
 
 
 def clock(facts: ClipFacts) -> Clock:
     """A new clock for a clip."""
-    return Clock(facts.rate, by_count=facts.by_count, start=facts.start_s if facts.has_pts else None)
+    return Clock(facts.rate, by_count=facts.by_count, by_dts=facts.by_dts, start=facts.start_s)
 
 
 def probe(source: Source, kind: Kind) -> ClipFacts:
@@ -177,23 +189,23 @@ def probe(source: Source, kind: Kind) -> ClipFacts:
             fps = _ASSUMED_FPS
         # Slices only: frame threads would read many packets for the one picture.
         stream.thread_type = "SLICE"
-        frame = next(decoded(container, stream, []), None)
+        frame = next(decoded(container, stream, Damage()), None)
         if frame is None:
             raise MediaError(
                 "no picture of this clip can be decoded", hint="Copy or download it again", path=source.name
             )
         check_size(frame.width, frame.height, source.name)
-        known = frame.pts is not None and frame.time_base is not None
+        by_dts = kind.codec == "avi"
+        start = Clock(fps or _ASSUMED_FPS, by_dts=by_dts).stamp(frame)
         return ClipFacts(
             geometry=Geometry.of(frame, stream.sample_aspect_ratio),
             rate=fps or _ASSUMED_FPS,
             duration_s=duration,
             has_rate=fps > 0,
             by_count=by_count,
-            has_pts=known,
+            by_dts=by_dts,
             has_audio=bool(container.streams.audio),
-            start_s=float(frame.pts * frame.time_base) if known else 0.0,  # type: ignore[operator]
-            codec=stream.codec_context.name,
+            start_s=start,
             notes=notes,
         )
 
@@ -206,36 +218,64 @@ def _duration(container: InputContainer, stream: VideoStream) -> float | None:
     return None
 
 
+@dataclass
+class Damage:
+    """What was wrong in the middle of a clip.
+
+    Attributes:
+        errors: Packets and pictures that could not be decoded.
+        left_out: Pictures that were decoded but refer to damaged ones.
+    """
+
+    errors: int = 0
+    left_out: int = 0
+    _smeared: bool = False
+
+    def error(self) -> None:
+        """Something was lost: pictures that refer to it are smeared, up to one that refers to nothing."""
+        self.errors += 1
+        self._smeared = True
+
+    def is_clean(self, frame: VideoFrame) -> bool:
+        """Whether a decoded picture shows what was filmed; a smeared face could pass for a fake."""
+        if frame.is_corrupt:
+            self.error()
+            return False
+        if self._smeared and not (frame.key_frame or frame.pict_type == _INTRA):
+            self.left_out += 1
+            return False
+        self._smeared = False
+        return True
+
+
 def decoded(
-    container: InputContainer, stream: VideoStream, bad: list[str], *, skip: bool = False
+    container: InputContainer, stream: VideoStream, damage: Damage, *, skip: bool = False
 ) -> Iterator[VideoFrame]:
-    """Decode a picture track; damaged packets and pictures are left out and counted in ``bad``."""
+    """Decode a picture track; what is damaged is left out and counted."""
     import av
 
     context = stream.codec_context
     context.skip_frame = "NONREF" if skip else "DEFAULT"
     if not context.is_open:
         context.options = {"max_pixels": str(MAX_PIXELS)}
-    errors = 0
+    failures = 0
     while True:
         try:
             for packet in container.demux(stream):
+                if packet.is_corrupt:
+                    damage.error()
                 try:
                     frames = packet.decode()
                 except EOFError:
                     frames = []
-                except av.error.FFmpegError as error:
-                    bad.append(str(error))
+                except av.error.FFmpegError:
+                    damage.error()
                     continue
-                for frame in frames:
-                    if frame.is_corrupt:
-                        bad.append("corrupt picture")
-                    else:
-                        yield frame
-        except av.error.FFmpegError as error:
-            bad.append(str(error))
-            errors += 1
-            if errors > _MAX_DEMUX_ERRORS:
+                yield from (frame for frame in frames if damage.is_clean(frame))
+        except (av.error.FFmpegError, IndexError):  # IndexError: PyAV meets a track that was not there before
+            damage.error()
+            failures += 1
+            if failures > _MAX_DEMUX_ERRORS:
                 return
             continue  # read on behind the damaged place
         return
@@ -258,18 +298,19 @@ def timed(
     Yields:
         (frame, seconds since the start).
     """
-    skip = interval_s * facts.rate >= 4 and facts.has_rate and facts.has_pts and not facts.by_count
+    skip = interval_s * facts.rate >= 4 and facts.has_rate and not facts.by_count
+    # What is left out would shift times that are counted, or come from the decoding times.
+    skip = skip and facts.start_s is not None and not facts.by_dts
     after = -1.0
-    bad: list[str] = []
     last = 0.0
     while True:
-        bad.clear()
         again = False
+        damage = Damage()
         now = clock(facts)
         with open_container(source, kind) as container:
             stream = video_stream(container, source.name)
             stream.thread_type = "AUTO"
-            for frame in decoded(container, stream, bad, skip=skip):
+            for frame in decoded(container, stream, damage, skip=skip):
                 previous = last if now.last is not None else 0.0
                 last = now.time(frame)
                 if skip and last - previous > interval_s / 2 + TOLERANCE_S:
@@ -283,7 +324,8 @@ def timed(
         skip = False
     if now.last is None:
         raise MediaError("no picture of this clip can be decoded", hint="Copy or download it again", path=source.name)
-    if bad:
-        notes.append(f"{len(bad)} damaged parts of the clip were left out")
+    if damage.errors:
+        behind = f", and {damage.left_out} pictures that build on them" if damage.left_out else ""
+        notes.append(f"{damage.errors} damaged places of the clip were left out{behind}")
     if facts.duration_s and facts.duration_s - last > max(1.0, 3 / facts.rate) and not facts.by_count:
         notes.append(f"the clip ends after {last:.1f} s of {facts.duration_s:.1f} s: it is cut off or damaged")

@@ -89,12 +89,19 @@ class Media(ABC):
             raise UsageError(f"fps must be above 0, not {fps}", hint="Give for instance 3, or None for every frame")
         if max_frames is not None and max_frames < 1:
             raise UsageError(f"max_frames must be at least 1, not {max_frames}")
-        frames: Generator[Frame, None, None] = self._frames(fps, max_frames)
+        frames: Generator[Frame, None, None] = self._guarded(self._frames(fps, max_frames))
         if ahead > 0 and self.info.kind == "clip":
             frame_bytes = 3 * self.info.width * self.info.height
             frames = run_ahead(frames, min(ahead, max(1, _AHEAD_BYTES // frame_bytes)))
         self._running.add(frames)
         return frames
+
+    def _guarded(self, frames: Generator[Frame, None, None]) -> Generator[Frame, None, None]:
+        """Whatever a decoder raises on garbage becomes one kind of error."""
+        try:
+            yield from frames
+        except Exception as error:
+            raise pictures.broken(error, self.name) from error
 
     @abstractmethod
     def _frames(self, fps: float | None, max_frames: int | None) -> Generator[Frame, None, None]: ...
@@ -186,7 +193,7 @@ class PictureMedia(Media):
 
 
 class AnimationMedia(Media):
-    """An animated GIF, WebP or PNG."""
+    """An animated GIF, WebP, PNG or AVIF."""
 
     def __init__(self, source: Source, kind: Kind, image: Image, delays: list[float]) -> None:
         super().__init__(source.name, source)
@@ -233,7 +240,7 @@ class ClipMedia(Media):
         super().__init__(source.name, source)
         self._kind = kind
         self._facts = facts = clip.probe(source, kind)
-        self.start_s = facts.start_s
+        self.start_s = facts.start_s or 0.0
         self.warnings.extend(facts.notes)
         width, height = facts.geometry.upright
         self.info = MediaInfo(
@@ -293,7 +300,7 @@ class ClipMedia(Media):
 def open_media(source: Any, *, name: str | None = None) -> Media:
     """Open a picture or a clip.
 
-    What a file is, is told by its content; its name does not matter. Animated GIF, WebP and PNG are clips. Of a TIFF
+    What a file is, is told by its content; its name does not matter. Animated GIF, WebP, PNG and AVIF are clips. Of a TIFF
     with several pages and of a phone's multi-picture JPEG the first picture is taken.
 
     Args:

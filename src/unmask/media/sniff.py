@@ -123,7 +123,7 @@ def _iso_media(head: bytes) -> Kind | None:
     major = box[:4]
     brands = {major, *(box[i : i + 4] for i in range(8, len(box) - 3, 4))}
     if major == b"avis":
-        return Kind("avif", "clip", "mov")
+        return Kind("avif", "animation", "AVIF")
     if major == b"avif" or (major in {b"mif1", b"miaf"} and b"avif" in brands):
         return Kind("avif", "pillow", "AVIF")
     if major in _HEIC_BRANDS or (major in {b"mif1", b"msf1", b"miaf"} and brands & _HEIC_BRANDS):
