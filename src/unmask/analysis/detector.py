@@ -38,6 +38,9 @@ Progress = Callable[[float], None]
 SAME_FACE = 0.4
 """Overlap (intersection over union) from which on a box given by the user is the same face as one found."""
 
+AHEAD = 3
+"""Frames of a clip that are decoded beside detection and scoring; few, for a 4K frame takes 25 MB."""
+
 BOX_TRACK = -1
 """The track of a box given by the user, until the tracks are numbered."""
 
@@ -152,7 +155,7 @@ class Detector:
         search = ClipSearch(self.backend)
         logs: dict[int, TrackLog] = {}
         count = 0
-        for frame in clock.wrap("decode", media.frames(fps=look.fps, max_frames=look.max_frames)):
+        for frame in clock.wrap("decode", media.frames(look.fps, look.max_frames, ahead=AHEAD)):
             count += 1
             with clock("detect"):
                 found = look.with_box_track(search.update(frame))
