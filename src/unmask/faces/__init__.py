@@ -5,6 +5,19 @@ each person; ``crop_face`` cuts a face out.
 """
 
 from unmask.faces.backends import backend_names, load_backend
+from unmask.faces.clip import ClipSearch
+from unmask.faces.track import Tracker
 from unmask.faces.types import Box, CropSpec, Effort, Face, FaceBackend, Track
 
-__all__ = ["Box", "CropSpec", "Effort", "Face", "FaceBackend", "Track", "backend_names", "load_backend"]
+__all__ = [
+    "Box",
+    "ClipSearch",
+    "CropSpec",
+    "Effort",
+    "Face",
+    "FaceBackend",
+    "Track",
+    "Tracker",
+    "backend_names",
+    "load_backend",
+]
