@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +49,13 @@ class Manifest:
     Attributes:
         table: Columns of :data:`SCHEMA`; box, ``face_score`` and ``landmarks`` are null where no face was found.
         roots: Name -> folder. ``src`` holds the pictures as given, ``out`` the frames that were stored.
+        about: How it was made, as text: ``layout``, ``faces`` (the backend), ``detector`` (start of its SHA-256),
+            ``unmask`` (version). Empty where it was written by hand.
     """
 
     table: pl.DataFrame
     roots: dict[str, Path]
+    about: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, file: Path, roots: Mapping[str, Path] | None = None) -> Manifest:
@@ -67,7 +70,7 @@ class Manifest:
         """
         try:
             table, meta = _read_parquet(file) if file.suffix == ".parquet" else _read_csv(file)
-        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        except (OSError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
             raise DataError(
                 f"is not a manifest: {str(error).splitlines()[0]}",
                 path=str(file),
@@ -78,13 +81,19 @@ class Manifest:
             raise DataError(
                 f"column missing: {', '.join(missing)}", path=str(file), hint=f"A manifest has {', '.join(SCHEMA)}"
             )
-        stored = {name: (file.parent / folder).resolve() for name, folder in meta.get("roots", {}).items()}
-        unknown = set(roots or {}) - set(stored)
+        # A table written by hand names no roots: its paths are then relative to the folder it lies in.
+        named = meta.get("roots") or {"src": "."}
+        stored = {name: (file.parent / folder).resolve() for name, folder in named.items()}
+        unknown = set(roots or {}) - set(stored) - set(table["root"])
         if unknown:
             raise DataError(
                 f"has no root named {', '.join(sorted(unknown))}", path=str(file), hint=f"It has {', '.join(stored)}"
             )
-        manifest = cls(_typed(table, file), stored | {name: Path(path) for name, path in (roots or {}).items()})
+        manifest = cls(
+            _typed(table, file),
+            stored | {name: Path(path) for name, path in (roots or {}).items()},
+            meta.get("about", {}),
+        )
         manifest.check(str(file))
         return manifest
 
@@ -101,7 +110,7 @@ class Manifest:
             else str(path.resolve())
             for name, path in self.roots.items()
         }
-        meta = json.dumps({"manifest": VERSION, "roots": roots})
+        meta = json.dumps({"manifest": VERSION, "roots": roots, "about": self.about})
         with replacing(file) as temporary:
             if file.suffix == ".parquet":
                 self.table.write_parquet(temporary, metadata={_KEY: meta})
@@ -132,7 +141,7 @@ class Manifest:
             table = table.filter(pl.col("x0").is_not_null())
         if where is not None:
             table = table.filter(where)
-        return Manifest(table, self.roots)
+        return Manifest(table, self.roots, self.about)
 
     def counts(self) -> pl.DataFrame:
         """Rows, rows without a face and clips by source, method, label and split."""
@@ -223,7 +232,8 @@ def join(manifests: Iterable[Manifest]) -> Manifest:
     """
     roots: dict[str, Path] = {}
     tables = []
-    for number, manifest in enumerate(manifests):
+    given = list(manifests)
+    for number, manifest in enumerate(given):
         names = {}
         for name, folder in manifest.roots.items():
             names[name] = name if roots.get(name, folder) == folder else f"{name}{number}"
@@ -231,25 +241,33 @@ def join(manifests: Iterable[Manifest]) -> Manifest:
         tables.append(manifest.table.with_columns(pl.col("root").replace_strict(names, return_dtype=pl.String)))
     if not tables:
         raise DataError("no manifest given", hint="Give at least one with --data MANIFEST")
-    joined = Manifest(pl.concat(tables), roots)
+    common = dict(set.intersection(*(set(manifest.about.items()) for manifest in given)))
+    joined = Manifest(pl.concat(tables), roots, common)
     joined.check("the manifests together")
     return joined
 
 
 def _read_parquet(file: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
-    meta: dict[str, Any] = json.loads(pl.read_parquet_metadata(file).get(_KEY, "{}"))
-    return pl.read_parquet(file), meta
+    return pl.read_parquet(file), _meta(pl.read_parquet_metadata(file).get(_KEY, "{}"))
 
 
 def _read_csv(file: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
     with file.open(encoding="utf-8-sig") as lines:
         first = lines.readline()
-    meta: dict[str, Any] = json.loads(first.removeprefix(_COMMENT)) if first.startswith(_COMMENT) else {}
+    has_meta = first.startswith(_COMMENT)
     # Everything is read as text: a group named 007 must not become 7.
-    table = pl.read_csv(file, skip_lines=1 if meta else 0, infer_schema=False)
+    table = pl.read_csv(file, skip_lines=int(has_meta), infer_schema=False)
     if "landmarks" in table.columns:
         table = table.with_columns(pl.col("landmarks").str.split(" "))
-    return table, meta
+    return table, _meta(first.removeprefix(_COMMENT)) if has_meta else {}
+
+
+def _meta(text: str) -> dict[str, Any]:
+    meta = json.loads(text)
+    for name in ("roots", "about"):
+        if not (isinstance(meta, dict) and all(isinstance(value, str) for value in meta.get(name, {}).values())):
+            raise ValueError(f"its {name} are damaged")
+    return dict(meta)
 
 
 def _typed(table: pl.DataFrame, file: Path) -> pl.DataFrame:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -14,8 +16,9 @@ from typing import Any
 
 import polars as pl
 
+from unmask import __version__
 from unmask.base.errors import DataError, UnmaskError, UsageError
-from unmask.base.files import write_text
+from unmask.base.files import sha256_of, write_text
 from unmask.base.ort import usable_cpus
 from unmask.data.duplicates import merge_near_duplicates
 from unmask.data.items import CLIPS, PICTURES, Item, LeftOut, ReadOptions
@@ -24,7 +27,7 @@ from unmask.data.layouts import layout_named
 from unmask.data.layouts.splits import read_splits
 from unmask.data.look import look_at
 from unmask.data.manifest import SCHEMA, Manifest
-from unmask.data.splits import assign_splits
+from unmask.data.splits import assign_splits, check_fraction
 from unmask.faces import load_backend
 
 Row = dict[str, Any]
@@ -113,6 +116,7 @@ def prepare(
         raise UsageError("OUT lies inside SRC: the next run would read its own frames", hint="Choose another OUT")
     if frames < 1 or (fps is not None and fps <= 0):
         raise UsageError("--frames and --fps must be positive")
+    check_fraction(fraction)
     reader = layout_named(layout, src)
     items, left_out = _read(reader.read(src, options or ReadOptions()))
     if splits is not None:
@@ -120,7 +124,8 @@ def prepare(
         left_out += more
     # One thread within a picture: the pictures themselves are looked at side by side.
     backend = load_backend(faces, device=device, threads=1)
-    journal = Journal(out / "faces.jsonl", {"faces": faces, "frames": frames, "fps": fps})
+    detector = _fingerprint(faces)
+    journal = Journal(out / "faces.jsonl", {"faces": faces, "detector": detector, "frames": frames, "fps": fps})
     found: dict[str, list[Row]] = {}
     with journal:
 
@@ -145,13 +150,21 @@ def prepare(
     if not kept:
         raise DataError("nothing in it could be used", path=str(src), hint=_reasons(left_out))
     rows = [_row(item, row) for item in kept for row in found[item.path]]
-    manifest = Manifest(pl.DataFrame(rows, schema=SCHEMA), {"src": src.resolve(), "out": out.resolve()})
+    about = {"layout": reader.name, "faces": faces, "detector": detector, "unmask": __version__}
+    manifest = Manifest(pl.DataFrame(rows, schema=SCHEMA), {"src": src.resolve(), "out": out.resolve()}, about)
     file = out / f"manifest{suffix}"
     manifest.write(file)
     text = StringIO()
     csv.writer(text).writerows([("path", "reason"), *((item.path, item.reason) for item in left_out)])
     write_text(out / "left_out.csv", text.getvalue())
     return Summary(file, manifest, reader.name, left_out)
+
+
+def _fingerprint(faces: str) -> str:
+    """Start of the detector's SHA-256: boxes of another network are not to be taken for those of this one."""
+    if faces == "default":
+        return hashlib.sha256(files("unmask.faces").joinpath("weights/faces.onnx").read_bytes()).hexdigest()[:16]
+    return sha256_of(Path(faces.removeprefix("yunet:")).expanduser())[:16] if faces.startswith("yunet:") else ""
 
 
 def _read(given: Iterable[Item | LeftOut]) -> tuple[list[Item], list[LeftOut]]:

@@ -11,6 +11,14 @@ from unmask.base.errors import DataError, UsageError
 from unmask.data.items import SPLITS, Item
 
 
+def check_fraction(fraction: float) -> None:
+    """Raises:
+    UsageError: ``fraction`` is not between 0 and 0.45.
+    """
+    if not 0 <= fraction <= 0.45:
+        raise UsageError(f"a fraction of {fraction} leaves too little to train on", hint="Use 0 to 0.45")
+
+
 def assign_splits(items: Sequence[Item], *, fraction: float = 0.15, seed: int = 0) -> list[Item]:
     """Give every item a split.
 
@@ -24,8 +32,7 @@ def assign_splits(items: Sequence[Item], *, fraction: float = 0.15, seed: int = 
         UsageError: ``fraction`` is not between 0 and 0.45.
         DataError: The layout itself puts a group on two sides.
     """
-    if not 0 <= fraction <= 0.45:
-        raise UsageError(f"a fraction of {fraction} leaves too little to train on", hint="Use 0 to 0.45")
+    check_fraction(fraction)
     given: dict[str, str] = {}
     for item in items:
         if item.split and given.setdefault(item.group, item.split) != item.split:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -29,16 +28,26 @@ def _fits(folder: Path) -> bool:
 
 
 def _read(folder: Path, options: ReadOptions) -> Iterator[Item | LeftOut]:
-    for item in imagefolder.read(folder, options):
+    items = list(imagefolder.read(folder, options))
+    reals = {_place(item) for item in items if isinstance(item, Item) and not item.label}
+    for item in items:
         if isinstance(item, LeftOut):
             yield item
             continue
-        generator = PurePosixPath(item.path).parts[0]
+        generator, stem = _place(item)
         # In a set of pairs the fakes are named for the real they were put on: real/7.jpg, fake/7_0.jpg.
-        stem = re.sub(r"_\d+$", "", PurePosixPath(item.path).stem) if (folder / generator / "real").is_dir() else ""
-        group = f"{generator}-{stem}" if stem else item.group
+        original = stem.rpartition("_")[0]
+        if item.label and (generator, original) in reals:
+            stem = original
         source = options.source or f"{folder.name}-{generator}"
-        yield replace(item, source=source, group=group, method=generator if item.label else item.method)
+        method = generator if item.label else item.method
+        yield replace(item, source=source, group=f"{source}/{stem}", method=method)
+
+
+def _place(item: Item) -> tuple[str, str]:
+    """(generator, name without suffix)."""
+    path = PurePosixPath(item.path)
+    return path.parts[0], path.stem
 
 
 LAYOUT = Layout("generators", "a folder a generator: GENERATOR/{fake,real}/*", _fits, _read, rank=40)
