@@ -15,7 +15,7 @@ from unmask.base.errors import DataError
 from unmask.evaluate.metrics import balance, expected_calibration_error
 from unmask.evaluate.platt import fit_platt, sigmoid
 from unmask.evaluate.thresholds import STRENGTH, Choice, Limits, Sample, likely_fake, likely_real, settle
-from unmask.model import Level, Thresholds
+from unmask.model import Card, Level, Thresholds
 from unmask.model.card import LevelKind
 
 Array = NDArray[np.float64]
@@ -292,3 +292,10 @@ def _report(reals: Sample, fakes: Sample, clips: _Clips, face: Level, limits: Li
 
 def _n(count: float) -> str:
     return f"{round(count):,}"
+
+
+def with_calibration(card: Card, calibration: Calibration, *, domain: str) -> Card:
+    """A card with the new levels and the limits they were fitted for; its old figures, made with other ones, go."""
+    limits = calibration.report["limits"]
+    new = {"levels": calibration.levels, "target_fpr": limits["target_fpr"], "target_miss": limits["target_miss"]}
+    return card.model_copy(update=new | {"prior": 0.5, "domain": domain, "metrics": {}})

@@ -10,6 +10,12 @@ from numpy.typing import NDArray
 
 from unmask.evaluate.metrics import Scores, measure
 
+RATES = {
+    **dict.fromkeys(("coverage_fake", "found", "missed", "inconclusive_fake"), True),
+    **dict.fromkeys(("coverage_real", "false_positives", "cleared", "inconclusive_real"), False),
+}
+"""Metrics that are a share of the fakes (True) or of the reals (False)."""
+
 MIN_GROUPS = 5
 """With fewer groups of a class resampling says nothing about the spread, so no interval is given."""
 
@@ -37,8 +43,9 @@ def estimates(
         seed: Of the resampling.
 
     Returns:
-        Name -> estimate. The interval is None where a class has fewer than :data:`MIN_GROUPS` groups, or where fewer
-        than nine tenths of the resamples define the metric.
+        Name -> estimate. Rates of 0 and 1 get the exact binomial limit for the number of groups. The interval is None
+        where a class has fewer than :data:`MIN_GROUPS` groups, or where fewer than nine tenths of the resamples define
+        the metric.
     """
     point = measure(scores, by=by)
     codes = np.unique(np.asarray(groups), return_inverse=True)[1]
@@ -51,6 +58,9 @@ def estimates(
         spread = spread[np.isfinite(spread)]
         if fewest >= MIN_GROUPS and len(spread) >= 0.9 * draws:
             low, high = (float(edge) for edge in np.quantile(spread, [0.025, 0.975]))
+            if name in RATES:
+                side = scores.fake if RATES[name] else ~scores.fake
+                low, high = _open_ends(low, high, float(value[0]), len(np.unique(codes[side])))
         result[name] = {"value": _number(value[0]), "low": low, "high": high}
     return result
 
@@ -63,6 +73,12 @@ def _resamples(codes: NDArray[np.intp], draws: int, seed: int) -> Iterator[NDArr
     for start in range(0, draws, size):
         counts = rng.multinomial(groups, np.full(groups, 1 / groups), size=min(size, draws - start))
         yield counts[:, codes].astype(np.float64)
+
+
+def _open_ends(low: float, high: float, value: float, groups: int) -> tuple[float, float]:
+    """Resamples of a rate of 0 or 1 all say the same; there the exact binomial limit for so many groups is taken."""
+    edge = 0.025 ** (1 / groups)
+    return (min(low, edge) if value == 1 else low), (max(high, 1 - edge) if value == 0 else high)
 
 
 def _number(value: float) -> float | None:

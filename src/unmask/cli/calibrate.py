@@ -1,0 +1,94 @@
+"""``unmask calibrate``: fit a bundle's calibration and thresholds to data of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unmask.base.errors import UsageError
+from unmask.cli.app import OK
+from unmask.cli.measuring import Bar, read_manifests
+from unmask.cli.stopping import Stop
+
+if TYPE_CHECKING:
+    from unmask.model import Card
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+
+@app.command()
+def calibrate(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A model file with a card; it is left as it is.")],
+    data: Annotated[
+        list[Path], typer.Option("--data", metavar="MANIFEST", help="Made by `unmask data prepare`; repeatable.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The new bundle.")],
+    split: Annotated[str, typer.Option(metavar="NAME", help="Rows to fit on.")] = "val",
+    target_fpr: Annotated[
+        float, typer.Option(metavar="F", min=0.0001, max=0.5, help="Share of reals that may be called likely_fake.")
+    ] = 0.02,
+    target_miss: Annotated[
+        float, typer.Option(metavar="F", min=0.0, max=0.5, help="Share of fakes that may be called likely_real.")
+    ] = 0.05,
+    domain: Annotated[
+        str, typer.Option(metavar="TEXT", help="What the data are, in words; default: the names of the sources.")
+    ] = "",
+    faces: Annotated[
+        str, typer.Option(metavar="HOW", help="manifest: its boxes; card: found anew as the bundle's card says.")
+    ] = "manifest",
+    root: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=DIR", help="Where a root of the manifest lies now; repeatable.")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda ...; see `unmask devices`.")] = "auto",
+    threads: Annotated[int | None, typer.Option(metavar="N", min=1, help="Threads of the network.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,  # noqa: ARG001
+) -> int:
+    """Refit calibration and thresholds on a manifest and write a new bundle with the same network.
+
+    Measure it afterwards on rows that were not used here: unmask evaluate NEW --data MANIFEST --split test.
+    """
+    from unmask.evaluate.calibrate import calibrate as fit
+    from unmask.evaluate.calibrate import with_calibration
+    from unmask.evaluate.predict import predict
+    from unmask.evaluate.thresholds import Limits
+    from unmask.model import load_bundle, pack
+
+    if out.exists():
+        raise UsageError("this file exists already", hint="Name another one with --out", path=str(out))
+    manifest = read_manifests(data, root or [])
+    loaded = load_bundle(bundle, device=device, threads=threads)
+    stop = Stop()
+    with stop.listening(), stop.interruptible(), Bar("scoring", quiet=quiet) as bar:
+        table = predict(loaded, manifest, split, faces=faces, on_progress=bar.advance)
+    calibration = fit(table, Limits(target_fpr=target_fpr, fpr_limit=1.5 * target_fpr, target_miss=target_miss))
+    sources = ", ".join(sorted(table["source"].unique()))
+    card = with_calibration(loaded.card, calibration, domain=domain or f"{split} rows of {sources}")
+    sha256 = pack(bundle, card, out)
+    if not quiet:
+        _print(card, calibration.report)
+    print(f"{out}  sha256 {sha256}")
+    return OK
+
+
+def _print(card: Card, report: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from unmask.evaluate.show import console
+
+    table = Table(title="Levels", title_justify="left")
+    for name in ("level", "likely_real up to", "likely_fake from", "ECE"):
+        table.add_column(name, justify="left" if name == "level" else "right")
+    for level in card.levels:
+        name = level.kind if level.faces == 1 else f"{level.kind}, {level.faces} faces"
+        edges = level.thresholds
+        table.add_row(name, f"{edges.likely_real:.4f}", f"{edges.likely_fake:.4f}", f"{level.ece or 0:.3f}")
+    screen = console()
+    screen.print(table)
+    for side, key, words in (("reals", "called_fake", "likely_fake"), ("fakes", "called_real", "likely_real")):
+        part = report[side]
+        screen.print(f"{part['files']:,.0f} {side}: {part[key]:.1%} called {words}")
+        for row in part["by_source" if side == "reals" else "by_method"]:
+            screen.print(f"  {row['kind']:<44}{row['files']:>6,.0f}{row[key]:>8.1%}", highlight=False)
