@@ -1,9 +1,9 @@
 """A small data set with a bundle that can tell it apart: the redder a picture, the more fake."""
-# ruff: noqa: E402 - the packages of an extra are looked for before what needs them is imported
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,9 +12,8 @@ from PIL import Image
 from support import SIZE, make_card, make_graph
 from unmask.model import Bundle, load_bundle, pack
 
-pl = pytest.importorskip("polars")
-
-from unmask.data.manifest import SCHEMA, Manifest
+if TYPE_CHECKING:
+    from unmask.data.manifest import Manifest
 
 
 @pytest.fixture
@@ -32,6 +31,9 @@ def bundle(bundle_file: Path) -> Bundle:
 @pytest.fixture
 def manifest(tmp_path: Path) -> Manifest:
     """60 pictures of two sources (one without a face), and 4 clips of 4 frames; label 1 is redder."""
+    pl = pytest.importorskip("polars")
+    from unmask.data.manifest import SCHEMA, Manifest
+
     rng = np.random.default_rng(0)
     rows = []
 
