@@ -52,7 +52,7 @@ def annotate_picture(
         x0, y0, x1, y1 = (v * factor for v in one.square)
         paint(canvas, one.map, map_range, (x0, y0, x1, y1))
     picture = Image.fromarray(canvas)
-    _draw_faces(picture, report.faces, factor)
+    draw_faces(picture, report.faces, factor)
     return _with_legend(picture, report, map_range if evidence else None) if legend else picture
 
 
@@ -85,7 +85,8 @@ def font_size(width: int, height: int) -> int:
     return max(13, round(0.021 * max(width, height)))
 
 
-def _draw_faces(picture: Image.Image, faces: list[FaceResult], factor: int) -> None:
+def draw_faces(picture: Image.Image, faces: list[FaceResult], factor: float) -> None:
+    """Draw boxes and labels into ``picture``, which is ``factor`` times the size that the boxes are meant for."""
     draw = ImageDraw.Draw(picture)
     # The most suspicious faces get the best places; in a crowd the small ones may lose their text.
     order = sorted(faces, key=lambda face: -(face.p_fake or 0.0))
@@ -115,7 +116,7 @@ def draw_box(draw: ImageDraw.ImageDraw, box: Box, colour: tuple[int, int, int], 
         draw.rectangle((x0 + edge, y0 + edge, x1 - edge, y1 - edge), outline=(255, 255, 255), width=max(1, line // 3))
 
 
-def _scaled(box: Box, factor: int) -> Box:
+def _scaled(box: Box, factor: float) -> Box:
     x0, y0, x1, y1 = (v * factor for v in box)
     return x0, y0, x1, y1
 
