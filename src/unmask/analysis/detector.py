@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from unmask.analysis.clip import Sample, TrackLog, bounded
 from unmask.analysis.judge import judge_clip, judge_face, judge_picture, judge_track
 from unmask.base.errors import MediaError, UnmaskError, UsageError
-from unmask.faces import Box, Face, load_backend
+from unmask.faces import Box, ClipSearch, Face, load_backend
 from unmask.faces.crop import crop_face, crop_square
 from unmask.faces.search import iou
 from unmask.media import Frame, Media, open_media
