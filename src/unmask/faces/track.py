@@ -32,7 +32,7 @@ class TrackSpec:
         growth: Logarithm of the change of size that costs 1.
         limit: A pair that costs more is not the same person.
         after_cut: The same across a cut, where the place must agree too.
-        weak: A track of a single face below this score is dropped.
+        weak: A track without a face of at least this score is a false alarm, mostly; see :attr:`Tracker.tracks`.
     """
 
     gap_s: float = 1.5
@@ -42,7 +42,7 @@ class TrackSpec:
     growth: float = 0.7
     limit: float = 3.2
     after_cut: float = 1.2
-    weak: float = 0.8
+    weak: float = 0.75
 
 
 @dataclass(slots=True)
@@ -114,13 +114,16 @@ class Tracker:
     def tracks(self) -> list[Track]:
         """The tracks so far, by first appearance.
 
-        A single face of low score is no track (a false alarm, mostly), unless the clip has but one frame. Numbers
-        are never given twice, so the list may leave some out.
+        A track that is never sure is left out where it is a single face (unless the clip has but one frame) or where
+        another track is sure. Numbers are never given twice, so the list may leave some out.
         """
-        return [track for track in self._tracks if self._counts(track)]
-
-    def _counts(self, track: Track) -> bool:
-        return self._frames == 1 or len(track.faces) > 1 or track.faces[0].score >= self._spec.weak
+        sure = [max(face.score for face in track.faces) >= self._spec.weak for track in self._tracks]
+        alone = not any(sure)
+        return [
+            track
+            for track, is_sure in zip(self._tracks, sure, strict=True)
+            if is_sure or self._frames == 1 or (alone and len(track.faces) > 1)
+        ]
 
     def _begin(self, looks: NDArray[np.float32]) -> _Live:
         live = _Live(Track(len(self._tracks)), looks)

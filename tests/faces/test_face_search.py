@@ -1,0 +1,180 @@
+"""The search over sizes: whole, padded, tiles."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from skimage import data
+
+from face_scenes import backend, is_at, paste, real_data, texture
+from unmask.faces.resize import shrink
+from unmask.faces.search import DEFAULT, cuts, iou, merge, overlap_of_smaller, pyramid
+from unmask.faces.types import Face
+
+
+def _found(height: int, width: int, side: int, places: int = 10) -> int:
+    rng = np.random.default_rng(side)
+    hits = 0
+    for _ in range(places):
+        scene = texture(height, width).copy()
+        centre = (float(rng.uniform(side, width - side)), float(rng.uniform(side, height - 1.2 * side)))
+        paste(scene, side, centre)
+        hits += any(is_at(face, side, centre) for face in backend().find(scene))
+    return hits
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("side", "least"), [(24, 8), (32, 10), (48, 10), (80, 10), (256, 10)])
+@pytest.mark.parametrize("size", [(1200, 1600), (3000, 4000)])
+def test_a_face_of_any_size_in_a_large_picture(size: tuple[int, int], side: int, least: int) -> None:
+    assert _found(*size, side) >= least
+
+
+@pytest.mark.parametrize("side", [24, 80])
+def test_small_faces_in_two_places(side: int) -> None:
+    assert _found(1200, 1600, side, places=2) == 2
+
+
+@pytest.mark.parametrize("share", [0.6, 0.8, 1.0, 1.2])
+@pytest.mark.parametrize("length", [100, 224, 900])
+def test_a_face_that_fills_the_picture(share: float, length: int) -> None:
+    scene = np.full((length, length, 3), 90, np.uint8)
+    paste(scene, length * share / 1.2, (length / 2, length / 2))
+    faces = backend().find(scene)
+    assert len(faces) == 1
+    assert is_at(faces[0], length * share / 1.2, (length / 2, length / 2))
+
+
+def test_several_faces_come_largest_first_and_once_each() -> None:
+    scene = texture(1000, 1500).copy()
+    places = [(200, (300, 400)), (100, (800, 300)), (60, (1200, 700))]
+    for side, centre in places:
+        paste(scene, side, centre)
+    faces = backend().find(scene)
+    assert [is_at(face, *place) for face, place in zip(faces, places, strict=True)] == [True, True, True]
+
+
+def test_a_face_on_the_edge_of_tiles_is_found_whole_and_once() -> None:
+    scene = texture(1200, 1600).copy()
+    edges = [start for start, _ in cuts(1600, DEFAULT)][1:]
+    for edge in edges:
+        for shift in (0, DEFAULT.overlap // 2, DEFAULT.overlap):
+            picture, centre = scene.copy(), (float(edge + shift), 500.0)
+            paste(picture, 28, centre)
+            faces = backend().find(picture)
+            assert [is_at(face, 28, centre) for face in faces] == [True]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 900), (900, 1), (5, 5), (31, 33), (2, 5000)])
+def test_pictures_of_odd_shape_hold_no_face_and_do_no_harm(shape: tuple[int, int]) -> None:
+    assert backend().find(np.full((*shape, 3), 120, np.uint8)) == []
+
+
+def test_a_picture_is_left_as_it_was_and_may_be_a_view() -> None:
+    picture = data.astronaut()[:, ::-1]
+    before = picture.copy()
+    faces = backend().find(picture)
+    assert np.array_equal(picture, before)
+    assert [round(face.size) for face in faces] == [round(face.size) for face in backend().find(before)]
+
+
+def test_the_cost_of_an_ordinary_picture_is_one_pass() -> None:
+    """1024 px, a face of a tenth of its width: no padded look, no tiles."""
+    from unmask.faces.search import search
+    from unmask.faces.yunet import YuNet
+
+    passes = []
+
+    class Counting(YuNet):
+        def raw(self, image: np.ndarray) -> list[np.ndarray]:
+            passes.append(image.shape[:2])
+            return super().raw(image)
+
+    from test_face_backends import WEIGHTS
+
+    scene = texture(768, 1024).copy()
+    paste(scene, 102, (500, 300))
+    faces = search(Counting(WEIGHTS), scene)
+    assert [is_at(face, 102, (500, 300)) for face in faces] == [True]
+    assert len(passes) == 1
+    assert max(passes[0]) <= 640
+
+
+@given(st.integers(1, 9000))
+def test_tiles_cover_everything_and_overlap(length: int) -> None:
+    pieces = list(cuts(length, DEFAULT))
+    assert pieces[0][0] == 0
+    assert pieces[-1][1] == length
+    assert all(end - start <= DEFAULT.tile for start, end in pieces)
+    for (_, end), (start, _) in pairwise(pieces):
+        assert end - start >= DEFAULT.overlap
+
+
+@given(st.integers(1, 20000), st.integers(1, 20000))
+def test_the_pyramid_rises_in_bounded_steps(height: int, width: int) -> None:
+    longest = max(height, width)
+    sides = [DEFAULT.whole, *pyramid(height, width, DEFAULT)]
+    for lower, upper in pairwise(sides):
+        assert lower < upper + 1
+        assert upper <= lower * 2.5 + 1
+    if longest > DEFAULT.whole and height * width <= DEFAULT.most_pixels:
+        assert sides[-1] == longest
+
+
+boxes = st.tuples(*[st.floats(0, 300)] * 2, *[st.floats(20, 200)] * 2, st.floats(0, 1)).map(
+    lambda v: Face((v[0], v[1], v[0] + v[2], v[1] + v[3]), v[4])
+)
+
+
+@given(st.lists(boxes, max_size=12))
+def test_merging_keeps_the_surest_of_each_group(faces: list[Face]) -> None:
+    kept = merge(faces)
+    for i, one in enumerate(kept):
+        for other in kept[:i]:
+            assert iou(one, other) <= 0.3
+            assert overlap_of_smaller(one, other) < 0.7
+    for face in faces:
+        rivals = [k for k in kept if iou(face, k) > 0.3 or overlap_of_smaller(face, k) >= 0.7]
+        assert face in kept or max(rival.score for rival in rivals) >= face.score
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 400), st.integers(1, 400), st.floats(1, 12), st.booleans())
+def test_shrinking_keeps_the_colours(height: int, width: int, factor: float, contiguous: bool) -> None:
+    """Against Pillow's exact reduction of a smooth picture."""
+    y, x = np.mgrid[:height, :width]
+    picture = np.stack([y % 256, x % 256, (x + y) % 256], axis=2).astype(np.uint8) // 4 + 60
+    if not contiguous:
+        picture = np.ascontiguousarray(picture[:, ::-1])[:, ::-1]
+    size = (max(1, round(width / factor)), max(1, round(height / factor)))
+    small = shrink(picture, *size)
+    exact = np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize(size, Image.Resampling.BOX))
+    assert small.shape == exact.shape
+    assert np.abs(small.astype(int) - exact).mean() < 8
+
+
+@pytest.mark.data
+def test_faces_of_real_pictures_of_every_kind() -> None:
+    """A few validation pictures a source; the figures themselves come from benchmarks/coverage.py."""
+    import csv
+    from collections import defaultdict
+
+    root = real_data()
+    rows = defaultdict(list)
+    with (root / "splits.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["split"] == "val" and row["path"].endswith((".jpg", ".png")):
+                rows[row["source"], row["label"]].append(row["path"])
+    missed = []
+    for paths in rows.values():
+        for path in sorted(paths)[:4]:
+            with Image.open(root / path) as picture:
+                if not backend().find(np.asarray(picture.convert("RGB"))):
+                    missed.append(path)
+    assert len(rows) > 15
+    assert len(missed) <= 1, missed
