@@ -141,7 +141,7 @@ def analyze(
             items = _items(given, files_from, stack)
             progress = make_progress(len(items) if isinstance(items, list) else None, quiet=quiet)
         stack.callback(progress.close)
-        with outputs.opened():
+        with outputs.opened(detector.card.map_range):
             counts = go_through(
                 detector,
                 items,

@@ -45,6 +45,7 @@ class Outputs:
         self._as_json, self._quiet = as_json, quiet
         self._out, self._html, self._annotate, self._save = out, html, annotate, save
         self._sinks: list[Sink] = []
+        self._map_range = (-4.0, 4.0)
         self.failures = 0
         _check_ending(out, "--out", (".jsonl", ".csv"))
         _check_ending(html, "--html", (".html", ".htm"))
@@ -53,8 +54,13 @@ class Outputs:
                 raise UsageError(f"{option} takes a folder, and this is a file", hint="Name a folder", path=str(folder))
 
     @contextmanager
-    def opened(self) -> Iterator[None]:
-        """Open every file; close them with what is done, however the block ends."""
+    def opened(self, map_range: tuple[float, float]) -> Iterator[None]:
+        """Open every file; close them with what is done, however the block ends.
+
+        Args:
+            map_range: Logits at the ends of the colour scale of evidence maps, from the model's card.
+        """
+        self._map_range = map_range
         with ExitStack() as stack:
             self._sinks = [stack.enter_context(sink) for sink in self._make_sinks()]
             yield
@@ -78,23 +84,65 @@ class Outputs:
         if self._html:
             from unmask.render.html import HtmlReport
 
-            yield HtmlReport(self._html)
+            yield HtmlReport(self._html, map_range=self._map_range)
 
     def write(self, item: InputItem, result: Result) -> None:
         """Give one result to everything that is open."""
         for sink in self._sinks:
-            sink.write(result)
-        if result.report.verdict == "error":
+            sink.write(result, item.source)
+        if result.report.verdict == "error" or item.source is None:
             return
         try:
             if self._annotate:
-                _annotate(item, result, self._annotate)
+                self._write_annotated(item, item.source, result, self._annotate)
             if self._save:
-                _save(item, result, self._save)
+                from unmask.render.folder import save_analysis
+                from unmask.render.names import output_path
+
+                save_analysis(result, output_path(self._save, item.relative, ""))
         except (UnmaskError, OSError) as error:
             # The verdict stands; only its picture could not be made.
             self.failures += 1
             say(str(error))
+
+    def _write_annotated(self, item: InputItem, source: Path | bytes, result: Result, folder: Path) -> None:
+        write_annotated(source, item.name, result, output_path_of(item, result, folder), self._map_range)
+
+
+def output_path_of(item: InputItem, result: Result, folder: Path) -> Path:
+    """Where the annotated copy of an input goes; a file of the user's that has the name keeps it."""
+    from unmask.render.names import free_path, output_path
+
+    media = result.report.media
+    is_clip = media is not None and media.kind == "clip"
+    return free_path(output_path(folder, item.relative, ".mp4" if is_clip else ".png"))
+
+
+def write_annotated(source: Path | bytes, name: str, result: Result, out: Path, map_range: tuple[float, float]) -> None:
+    """Write the annotated copy of a picture or a clip.
+
+    Args:
+        source: The file or its bytes.
+        name: As the user gave it.
+        result: What the analysis gave.
+        out: Where to write.
+        map_range: See :meth:`Outputs.opened`.
+
+    Raises:
+        MediaError: The file can no longer be read.
+        OSError: The place cannot be written.
+    """
+    from unmask.media import open_media
+
+    with open_media(source, name=name) as media:
+        if media.info.kind == "clip":
+            from unmask.render.clip import annotate_clip
+
+            annotate_clip(media, result, out)
+        else:
+            from unmask.render.annotate import save_annotated
+
+            save_annotated(result, next(iter(media.frames())).image, out, map_range=map_range)
 
 
 def _check_ending(path: Path | None, option: str, endings: tuple[str, ...]) -> None:

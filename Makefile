@@ -1,0 +1,53 @@
+# Everything sets itself up: Python 3.11 or newer and a package index are all that is needed.
+#
+#   make demo                 analyse a picture and a clip; FILES="photo.jpg clip.mp4" takes your own
+#   make test                 every test: first without torch, then with it
+#   make lint                 ruff, mypy --strict, import-linter
+#   make bench                speed and memory against a bare script
+#   make bench-faces          the face detector against YuNet and dlib (needs UNMASK_DATA)
+#   make clean                remove what these made
+
+PYTHON ?= python3
+PIP_FLAGS = --quiet --disable-pip-version-check
+PYTEST_FLAGS ?=
+DEMO = demo
+FILES =
+
+.PHONY: demo test test-light test-train lint bench bench-faces clean
+.DEFAULT_GOAL := demo
+
+# Each environment holds a stamp with the hash of pyproject.toml: it is made anew only when that changes.
+SETUP = $(PYTHON) tools/environment.py
+
+demo:
+	@$(SETUP) .venv-demo
+	@.venv-demo/bin/python examples/demo.py $(DEMO) $(FILES)
+
+test: test-light test-train
+
+test-light:
+	@$(SETUP) .venv --editable --groups test lint
+	.venv/bin/python -m pytest -m "not train" $(PYTEST_FLAGS)
+
+test-train:
+	@$(SETUP) .venv-train --editable --extras train weights --groups test
+	.venv-train/bin/python -m pytest -m "train" $(PYTEST_FLAGS)
+
+lint:
+	@$(SETUP) .venv --editable --groups test lint
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+bench:
+	@$(SETUP) .venv --editable --groups test lint
+	.venv/bin/python benchmarks/bench.py
+
+bench-faces:
+	@$(SETUP) .venv --editable --groups test lint
+	.venv/bin/python references/faces/bench.py
+
+clean:
+	rm -rf .venv .venv-demo .venv-train $(DEMO) build dist
+	rm -rf .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
