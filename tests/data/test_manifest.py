@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-pl = pytest.importorskip("polars", reason="needs the extra [data]")
+pytest.importorskip("polars", reason="needs the extra [data]")
 
-from unmask.base.errors import DataError  # noqa: E402
-from unmask.data.manifest import SCHEMA, Manifest, join  # noqa: E402
+import polars as pl
+
+from unmask.base.errors import DataError
+from unmask.data.manifest import SCHEMA, Manifest, join
 
 WORDS = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from('",\n #'), min_size=1, max_size=12)
 NUMBERS = st.floats(-1e4, 1e4, width=32)

@@ -109,6 +109,9 @@ def cross_blend_masked(
     here = Image.fromarray(np.ascontiguousarray(target[top:bottom, left:right]))
     points = target_landmarks - np.array([left, top], np.float32)
     to_donor = similarity(points, donor_landmarks)
+    if not 1e-2 < float(np.hypot(*to_donor[:, 0])) < 1e2:
+        # Points that fell together say nothing about how the faces lie on each other.
+        return target.copy(), np.zeros(target.shape[:2], np.uint8)
     _, _, across, down = face_axes(points)
     size = float(np.hypot(*across) + np.hypot(*down))
     mask = draw_mask(points, here.size, rng, valid=_inside(to_donor, *donor.shape[:2]))

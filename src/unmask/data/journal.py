@@ -8,7 +8,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Any
 
-VERSION = 2
+VERSION = 3
 
 
 class Journal:

@@ -90,14 +90,16 @@ def cut_surroundings(image: NDArray[np.uint8], face: Face) -> tuple[NDArray[np.u
     """The region of a frame that any crop of the face needs, and the face in its pixels.
 
     A crop made from the region has the pixels of one made from the frame: squares about one centre are nested, and
-    both are moved inside at the same edge of the frame.
+    both are moved inside at the same edge of the frame. A rim is for the filter that resizes the largest crop: it looks
+    a little over its edge.
     """
     height, width = image.shape[:2]
     left, top, right, bottom = crop_square(face.box, SURROUNDINGS, width, height)
-    x, y = floor(left), floor(top)
+    rim = 2 + (right - left) / 32
+    x, y = max(0, floor(left - rim)), max(0, floor(top - rim))
     x0, y0, x1, y1 = face.box
     points = None if face.landmarks is None else face.landmarks - np.array([x, y], np.float32)
-    region = image[y : min(height, ceil(bottom)), x : min(width, ceil(right))]
+    region = image[y : min(height, ceil(bottom + rim)), x : min(width, ceil(right + rim))]
     return region, Face((x0 - x, y0 - y, x1 - x, y1 - y), face.score, points)
 
 
