@@ -121,7 +121,7 @@ class Manifest:
                 temporary.write_text(f"{_COMMENT}{meta}\n{flat.write_csv()}", encoding="utf-8")
 
     def __len__(self) -> int:
-        return self.table.height
+        return int(self.table.height)
 
     def file(self, row: Mapping[str, Any]) -> Path:
         """The file that a row (``table.row(i, named=True)``) points at."""

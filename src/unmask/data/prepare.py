@@ -52,7 +52,7 @@ class Summary:
     @property
     def no_face(self) -> int:
         """Rows in which no face was found; they are in the manifest without a box."""
-        return self.manifest.table["x0"].null_count()
+        return int(self.manifest.table["x0"].null_count())
 
     @property
     def failed(self) -> int:
