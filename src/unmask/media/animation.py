@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -143,10 +142,8 @@ def walk(image: Image, delays: list[float], name: str, notes: list[str]) -> Iter
     index = 0
     while True:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                image.seek(index)
-                image.load()
+            image.seek(index)
+            image.load()
         except EOFError:
             break
         except Exception as error:  # decoders raise nearly everything on garbage

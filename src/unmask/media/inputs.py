@@ -86,6 +86,8 @@ def _expand(text: str, *, patterns: bool) -> Iterator[InputItem]:
         found = False
         base = _fixed_part(text)
         for match in sorted(glob.iglob(text, recursive=True)):  # noqa: PTH207 (Path.glob takes no absolute pattern)
+            if "__MACOSX" in Path(match).parts:
+                continue
             if Path(match).is_dir():
                 # ``**`` gives folders as well as what is in them; only a plain pattern means the whole folder.
                 if "**" in text:

@@ -23,6 +23,7 @@ from unmask.media.source import Source, source_of
 from unmask.media.types import Frame, MediaInfo
 
 if TYPE_CHECKING:
+    from av import VideoFrame
     from av.container import InputContainer
     from av.video.stream import VideoStream
     from PIL.Image import Image
@@ -284,6 +285,16 @@ class ClipMedia(Media):
         """The picture track of a container that :meth:`open_container` gave."""
         return clip.video_stream(container, self.name)
 
+    @property
+    def geometry(self) -> color.Geometry:
+        """How a decoded frame lies in the upright picture."""
+        return self._facts.geometry
+
+    def decoded(self) -> Iterator[tuple[VideoFrame, float]]:
+        """Decode every picture without converting it: (frame as it lies in the file, its ``time_s``), in order."""
+        assert self._source is not None
+        return clip.timed(self._source, self._kind, self._facts, [], 0.0)
+
     def clock(self) -> clip.Clock:
         """A clock that gives the ``time_s`` of each frame; ask it in order, from the first frame of the track."""
         return clip.clock(self._facts)
@@ -300,8 +311,8 @@ class ClipMedia(Media):
 def open_media(source: Any, *, name: str | None = None) -> Media:
     """Open a picture or a clip.
 
-    What a file is, is told by its content; its name does not matter. Animated GIF, WebP, PNG and AVIF are clips. Of a TIFF
-    with several pages and of a phone's multi-picture JPEG the first picture is taken.
+    What a file is, is told by its content; its name does not matter. Animated GIF, WebP, PNG and AVIF are clips. Of a
+    TIFF with several pages and of a phone's multi-picture JPEG the first picture is taken.
 
     Args:
         source: A path, the bytes of a file, a Pillow picture (its current frame), or an H×W×3 or H×W×4 uint8 array

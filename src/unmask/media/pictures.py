@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -66,9 +68,7 @@ def open_picture(file: BinaryIO, kind: Kind, name: str) -> Image:
         if kind.loader == "heic":
             image = _open_heic(file, name)
         else:
-            # Pillow warns above 89 million pixels; the limit here is our own and an error, so keep stderr clean.
-            with _FILTERS, warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with quiet():
                 image = Image.open(file, formats=_pillow_formats(kind))
     except Image.DecompressionBombError as error:
         raise MediaError(
@@ -80,6 +80,17 @@ def open_picture(file: BinaryIO, kind: Kind, name: str) -> Image:
         raise broken(error, name) from error
     check_size(image.width, image.height, name)
     return image
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Pillow's warnings off stderr: of sizes, which are checked here, and of metadata, which change nothing.
+
+    The filters belong to the whole process, hence the lock; only headers and metadata are read inside.
+    """
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _pillow_formats(kind: Kind) -> list[str]:
@@ -128,8 +139,11 @@ def upright_rgb(image: Image, name: str) -> NDArray[np.uint8]:
 def upright_size(image: Image) -> tuple[int, int]:
     """Width and height after the EXIF orientation, without decoding the pixels."""
     try:
-        orientation = image.getexif().get(0x0112, 1)
+        with quiet():
+            orientation = image.getexif().get(0x0112, 1)
     except Exception:  # a damaged EXIF block turns nothing
+        orientation = 1
+    if image.format == "TIFF":  # Pillow itself turns TIFF pictures, and says the upright size
         orientation = 1
     width, height = image.size
     return (height, width) if orientation in (5, 6, 7, 8) else (width, height)

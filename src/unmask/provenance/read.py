@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from unmask.base.errors import UnmaskError
 from unmask.media.media import Media, open_media
+from unmask.media.pictures import quiet
 from unmask.provenance.types import Exif, Provenance, Xmp
 from unmask.provenance.xmp import read_xmp
 
@@ -71,7 +72,9 @@ def _read(media: Media) -> Provenance:
         _attempt(_read_container, media, found)
         return found
     with media.open_image() as image:
-        if image is not None:
+        if image is None:
+            return found
+        with quiet():
             for reader in (_read_exif, _read_xmp, _read_iptc, _read_text, _read_icc):
                 _attempt(reader, image, found)
     return found
@@ -150,7 +153,7 @@ def _read_text(image: Image, found: Provenance) -> None:
     values = {
         key: value
         for key, value in image.info.items()
-        if isinstance(key, str) and key not in _NOT_TEXT and (isinstance(value, str) or key == "comment")
+        if key == "comment" or (image.format == "PNG" and key not in _NOT_TEXT and isinstance(value, str))
     }
     found.text = _table(values) or None
 

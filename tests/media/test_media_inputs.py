@@ -1,0 +1,142 @@
+"""Which files a command line means."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path, PurePath
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unmask.base.errors import MediaError
+from unmask.media import find_inputs, open_media
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in (
+        "a/x.jpg",
+        "a/notes.txt",
+        "a/B.MP4",
+        "a/.hidden.jpg",
+        "a/.git/y.jpg",
+        "a/__MACOSX/z.jpg",
+        "a/deep/er/c.png",
+        "a/[1].jpg",
+        "b/x.jpg",
+        "top.webm",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names(*paths: str, files_from: list[str] | None = None) -> list[str]:
+    return [item.name for item in find_inputs(paths, files_from=files_from)]
+
+
+def test_folders_are_walked_sorted_without_what_is_hidden_or_no_media(tree: Path) -> None:
+    items = list(find_inputs(["a"]))
+    assert [i.name for i in items] == ["a/B.MP4", "a/[1].jpg", "a/deep/er/c.png", "a/x.jpg"]
+    assert [str(i.relative) for i in items] == ["B.MP4", "[1].jpg", "deep/er/c.png", "x.jpg"]
+    assert all(isinstance(i.source, Path) and i.source.is_file() and i.error is None for i in items)
+    assert names("a/") == [i.name for i in items]
+    assert [str(i.relative) for i in find_inputs([str(tree / "a")])] == [str(i.relative) for i in items]
+
+
+@pytest.mark.usefixtures("tree")
+def test_files_are_taken_whatever_their_name() -> None:
+    assert names("a/notes.txt", "a/.hidden.jpg") == ["a/notes.txt", "a/.hidden.jpg"]
+    assert [str(i.relative) for i in find_inputs(["a/x.jpg", "./a/B.MP4"])] == ["a/x.jpg", "a/B.MP4"]
+
+
+@pytest.mark.usefixtures("tree")
+def test_patterns_that_the_shell_left() -> None:
+    assert names("a/*.jpg") == ["a/[1].jpg", "a/x.jpg"]
+    assert names("**/*.jpg") == ["a/[1].jpg", "a/x.jpg", "b/x.jpg"]
+    assert names("a/**") == ["a/B.MP4", "a/[1].jpg", "a/deep/er/c.png", "a/x.jpg"]
+    assert names("a/[1].jpg") == ["a/[1].jpg"], "a file of just that name exists"
+    assert names("*") == ["a/B.MP4", "a/[1].jpg", "a/deep/er/c.png", "a/x.jpg", "b/x.jpg", "top.webm"]
+    assert [str(i.relative) for i in find_inputs(["a/**/*.png"])] == ["deep/er/c.png"]
+    (item,) = find_inputs(["none*.jpg"])
+    assert item.source is None
+    assert isinstance(item.error, MediaError)
+
+
+def test_outputs_never_fall_on_each_other(tree: Path) -> None:
+    items = list(find_inputs(["a", "b", str(tree / "b/x.jpg"), str(tree / "a/x.jpg"), "a/../b/x.jpg"]))
+    relative = [i.relative for i in items]
+    assert len(set(relative)) == len(relative) == 8
+    assert all(
+        not p.is_absolute() and ".." not in p.parts and p.name == PurePath(i.name).name
+        for p, i in zip(relative, items, strict=True)
+    )
+
+
+@pytest.mark.usefixtures("tree")
+def test_what_is_missing_becomes_a_row() -> None:
+    Path("empty").mkdir()
+    items = list(find_inputs(["none.jpg", "empty", "https://example.org/a.jpg", "top.webm"]))
+    assert [i.error is not None for i in items] == [True, True, True, False]
+    assert all(i.error.path == i.name and i.error.hint for i in items if i.error)
+    assert "download" in items[2].error.hint  # type: ignore[union-attr]
+
+
+@pytest.mark.usefixtures("tree")
+def test_a_list_of_files_is_taken_literally() -> None:
+    assert names("top.webm", files_from=["a/[1].jpg\n", "\n", "a/x.jpg\r\n", "b", "*.jpg"]) == [
+        "top.webm",
+        "a/[1].jpg",
+        "a/x.jpg",
+        "b/x.jpg",
+        "*.jpg",
+    ]
+
+
+def test_links_in_a_circle_end(tree: Path) -> None:
+    (tree / "a/deep/back").symlink_to(tree / "a", target_is_directory=True)
+    (tree / "a/self").symlink_to(tree / "a/self")
+    (tree / "a/gone.jpg").symlink_to(tree / "nowhere")
+    (tree / "a/other").symlink_to(tree / "b", target_is_directory=True)
+    os.mkfifo(tree / "a/pipe.jpg")
+    assert names("a") == ["a/B.MP4", "a/[1].jpg", "a/deep/er/c.png", "a/other/x.jpg", "a/x.jpg"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+def test_a_closed_folder_becomes_a_row(tree: Path) -> None:
+    (tree / "a/deep").chmod(0)
+    items = list(find_inputs(["a"]))
+    (tree / "a/deep").chmod(0o755)
+    assert [i.error is not None for i in items] == [False, False, True, False]
+
+
+def test_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"data")))
+    (item,) = find_inputs(["-"])
+    assert (item.name, item.source, item.relative) == ("-", b"data", PurePath("stdin"))
+
+
+def test_names_that_are_no_utf8_can_be_printed(tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg")
+    Path(path).write_bytes(b"x")
+    for item in find_inputs([path, str(tmp_path)]):
+        item.name.encode()
+        str(item.relative).encode()
+        assert isinstance(item.source, Path)
+        assert item.source.exists()
+
+
+@given(st.lists(st.text(max_size=12), max_size=5))
+def test_any_argument_gives_an_item(paths: list[str]) -> None:
+    texts = [p for p in paths if p != "-"]
+    for item in find_inputs(texts):
+        assert (item.source is None) != (item.error is None)
+        if item.error is not None:
+            with pytest.raises(MediaError):
+                open_media(item.name or "\0")
+        break
