@@ -69,6 +69,7 @@ for name, options in {
     outputs = Outputs(**given)
     with outputs.opened(detector.card.map_range):
         outputs.write(item, result)
+        outputs.draw(item, result, lambda share: None)
     times[name] = (time.perf_counter() - started) * 1000
 print(json.dumps(times))
 """

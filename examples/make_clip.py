@@ -118,7 +118,7 @@ def _shot(scene: Image.Image, size: tuple[int, int], time_s: float, rng: np.rand
     return np.clip(pixels + grain, 0, 255).astype(np.uint8)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Make a clip of a picture, a stretch of it faked by blending.")
     parser.add_argument("out", type=Path)
@@ -128,14 +128,13 @@ def main() -> None:
     parser.add_argument("--fps", type=int, default=25)
     parser.add_argument("--fake", default="2-4", help="start-end in seconds of the faked stretch, or none")
     parser.add_argument("--seed", type=int, default=0, help="chooses the blend")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     picture = np.asarray(Image.open(args.picture).convert("RGB"))
     width, height = (int(part) for part in args.size.split("x"))
     none = args.fake == "none"
     start, end = (0.0, 0.0) if none else (float(part) for part in args.fake.split("-"))
     fake = picture if none else make_fake(picture, args.seed)
     make_clip(args.out, picture, fake, size=(width, height), seconds=args.seconds, fps=args.fps, faked=(start, end))
-    print(args.out)
 
 
 if __name__ == "__main__":

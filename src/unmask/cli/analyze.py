@@ -112,7 +112,7 @@ def analyze(
     debug: Annotated[bool, typer.Option("--debug", help="Print tracebacks.", rich_help_panel=_RUN)] = False,
 ) -> int:
     """Judge the faces in pictures and clips: real, machine-made, or nobody can tell."""
-    _set_up_logging(debug)
+    set_up_logging(debug)
     given = list(paths or ())
     if not given and files_from is None:
         raise UsageError(
@@ -145,7 +145,7 @@ def analyze(
             counts = go_through(
                 detector,
                 items,
-                outputs.write,
+                outputs,
                 look=Look(fps, max_frames, area),
                 jobs=jobs,
                 stop=stop,
@@ -189,7 +189,8 @@ def _lines_of(name: str, stack: ExitStack) -> Iterable[str]:
         raise UsageError(f"cannot read the list: {error.strerror}", hint="Check --files-from", path=name) from error
 
 
-def _set_up_logging(debug: bool) -> None:
+def set_up_logging(debug: bool) -> None:
+    """Messages of every package go to stderr; how many depends on ``--debug``."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.DEBUG if debug else logging.WARNING, format="%(name)s: %(message)s"
     )

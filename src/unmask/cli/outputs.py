@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,15 +86,30 @@ class Outputs:
 
             yield HtmlReport(self._html, map_range=self._map_range)
 
+    @property
+    def draws(self) -> bool:
+        """Whether :meth:`draw` has anything to do."""
+        return bool(self._annotate or self._save)
+
     def write(self, item: InputItem, result: Result) -> None:
-        """Give one result to everything that is open."""
+        """Give one result to every sink."""
         for sink in self._sinks:
             sink.write(result, item.source)
+
+    def draw(self, item: InputItem, result: Result, progress: Callable[[float], None]) -> None:
+        """Write the annotated copy and the analysis folder of one result; a clip takes its time.
+
+        Args:
+            item: The input.
+            result: What came of it.
+            progress: Called with the share that is done, in [0, 1].
+        """
         if result.report.verdict == "error" or item.source is None:
             return
         try:
             if self._annotate:
-                self._write_annotated(item, item.source, result, self._annotate)
+                out = output_path_of(item, result, self._annotate)
+                write_annotated(item.source, item.name, result, out, self._map_range, progress)
             if self._save:
                 from unmask.render.folder import save_analysis
                 from unmask.render.names import output_path
@@ -105,20 +120,22 @@ class Outputs:
             self.failures += 1
             say(str(error))
 
-    def _write_annotated(self, item: InputItem, source: Path | bytes, result: Result, folder: Path) -> None:
-        write_annotated(source, item.name, result, output_path_of(item, result, folder), self._map_range)
-
 
 def output_path_of(item: InputItem, result: Result, folder: Path) -> Path:
     """Where the annotated copy of an input goes; a file of the user's that has the name keeps it."""
     from unmask.render.names import free_path, output_path
 
-    media = result.report.media
-    is_clip = media is not None and media.kind == "clip"
-    return free_path(output_path(folder, item.relative, ".mp4" if is_clip else ".png"))
+    return free_path(output_path(folder, item.relative, ".mp4" if is_clip(result) else ".png"))
 
 
-def write_annotated(source: Path | bytes, name: str, result: Result, out: Path, map_range: tuple[float, float]) -> None:
+def write_annotated(
+    source: Path | bytes,
+    name: str,
+    result: Result,
+    out: Path,
+    map_range: tuple[float, float],
+    progress: Callable[[float], None],
+) -> None:
     """Write the annotated copy of a picture or a clip.
 
     Args:
@@ -127,22 +144,27 @@ def write_annotated(source: Path | bytes, name: str, result: Result, out: Path, 
         result: What the analysis gave.
         out: Where to write.
         map_range: See :meth:`Outputs.opened`.
+        progress: Called with the share of a clip that is done, in [0, 1].
 
     Raises:
         MediaError: The file can no longer be read.
         OSError: The place cannot be written.
     """
+    if is_clip(result):
+        from unmask.render.clip import annotate_clip
+
+        annotate_clip(source, result, out, progress)
+        return
     from unmask.media import open_media
+    from unmask.render.annotate import save_annotated
 
     with open_media(source, name=name) as media:
-        if media.info.kind == "clip":
-            from unmask.render.clip import annotate_clip
+        save_annotated(result, next(iter(media.frames())).image, out, map_range=map_range)
 
-            annotate_clip(media, result, out)
-        else:
-            from unmask.render.annotate import save_annotated
 
-            save_annotated(result, next(iter(media.frames())).image, out, map_range=map_range)
+def is_clip(result: Result) -> bool:
+    """Whether a result is about a clip."""
+    return result.report.media is not None and result.report.media.kind == "clip"
 
 
 def _check_ending(path: Path | None, option: str, endings: tuple[str, ...]) -> None:

@@ -18,13 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from unmask.analysis import Detector
+    from unmask.cli.outputs import Outputs
     from unmask.faces import Box
     from unmask.media import InputItem
 
 log = logging.getLogger(__name__)
-
-Handle = Callable[["InputItem", Result], None]
-"""Takes a finished result; always called in the main thread, one at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,35 +37,42 @@ class Look:
 def go_through(
     detector: Detector,
     items: Iterable[InputItem],
-    handle: Handle,
+    outputs: Outputs,
     *,
     look: Look,
     jobs: int,
     stop: Stop,
     progress: NoProgress | Progress,
 ) -> Counter[str]:
-    """Analyse every input and hand each result over as soon as it is ready.
+    """Analyse every input and write each result as soon as it is ready.
 
     With one job results come in the order of the inputs, with several in the order in which they are finished. A
-    signal ends it early; what was handed over stays.
+    signal ends it early; what was written stays.
 
     Returns:
         How often each verdict came out.
     """
     counts: Counter[str] = Counter()
 
+    # Where pictures are drawn too, the analysis is the first half of the work.
+    whole = 0.5 if outputs.draws else 1.0
+
     def finish(item: InputItem, result: Result) -> None:
-        progress.done(item.name)
         with progress.paused():
-            handle(item, result)
+            outputs.write(item, result)
         counts[result.report.verdict] += 1
+        if outputs.draws:
+            advance = progress.start(item.name)
+            with stop.interruptible():
+                outputs.draw(item, result, lambda share: advance(whole + (1 - whole) * share))
+        progress.done(item.name)
 
     def analyze(item: InputItem) -> Result:
         advance = progress.start(item.name)
 
         def moved(share: float) -> None:
             stop.check()
-            advance(share)
+            advance(whole * share)
 
         return _analyze(detector, item, look, moved)
 
