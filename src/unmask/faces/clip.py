@@ -14,6 +14,8 @@ from unmask.media.types import Frame
 # Side of the picture part in which a lost face is looked for, in units of the face.
 _AROUND = 4.0
 _LOOKS_A_FRAME = 4
+# A face below this score that comes and goes is a false alarm, mostly, and not worth a thorough search.
+_SURE = 0.75
 
 
 class ClipSearch:
@@ -76,7 +78,7 @@ class ClipSearch:
         missing = [old for old, _ in self._tracker.expected() if not _is_among(old, faces)]
         for old in missing[:_LOOKS_A_FRAME]:
             faces = merge(faces + self._around(frame.image, old))
-            lost = lost or not _is_among(old, faces)
+            lost = lost or (old.score >= _SURE and not _is_among(old, faces))
         return sorted(faces, key=lambda face: -face.size), lost
 
     def _around(self, image: NDArray[np.uint8], face: Face) -> list[Face]:

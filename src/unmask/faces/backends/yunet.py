@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.base.errors import UsageError
-from unmask.faces.search import search
+from unmask.faces.search import DEFAULT, SearchSpec, search
 from unmask.faces.types import Effort, Face
 from unmask.faces.yunet import YuNet
 
@@ -16,13 +16,22 @@ from unmask.faces.yunet import YuNet
 class YuNetBackend:
     """A YuNet file and the search strategy around it."""
 
-    def __init__(self, name: str, model: Path | bytes, *, device: str = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: Path | bytes,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        spec: SearchSpec = DEFAULT,
+    ) -> None:
         self.name = name
+        self._spec = spec
         self._net = YuNet(model, device=device, threads=threads)
 
     def find(self, image: NDArray[np.uint8], *, effort: Effort = "thorough") -> list[Face]:
         """See :func:`unmask.faces.search.search`."""
-        return search(self._net, image, effort=effort)
+        return search(self._net, image, effort=effort, spec=self._spec)
 
 
 def load(argument: str, *, device: str, threads: int | None) -> YuNetBackend:
