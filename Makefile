@@ -31,7 +31,7 @@ test-light:
 
 test-train:
 	@$(SETUP) .venv-train --editable --extras train weights --groups test
-	.venv-train/bin/python -m pytest -m "train" $(PYTEST_FLAGS)
+	.venv-train/bin/python -m pytest --only-extras $(PYTEST_FLAGS)
 
 lint:
 	@$(SETUP) .venv --editable --groups test lint
