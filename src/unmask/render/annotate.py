@@ -82,7 +82,7 @@ def save_annotated(
 
 def font_size(width: int, height: int) -> int:
     """Font size in pixels for a picture of this size."""
-    return max(13, round(0.021 * max(width, height)))
+    return max(15, round(0.022 * max(width, height)))
 
 
 def draw_faces(picture: Image.Image, faces: list[FaceResult], factor: float) -> None:

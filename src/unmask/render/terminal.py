@@ -72,16 +72,28 @@ def render_result(console: Console, result: Result | Report, *, details: bool = 
     """Print one result: see :class:`Terminal`."""
     report = report_of(result)
     if not console.is_terminal:
-        for line in plain_lines(report) if details else plain_lines(report)[:1]:
-            # Not console.print: a pipe gets the line as it is, neither wrapped nor coloured.
-            console.file.write(line + "\n")
-        console.file.flush()
+        lines = plain_lines(report) if details else plain_lines(report)[:1]
+        # Not console.print: a pipe gets the lines as they are, neither wrapped nor coloured.
+        _write(console, "".join(f"{line}\n" for line in lines))
         return
-    console.print(_file_line(console, report))
-    if details and subjects(report):
-        console.print(_table(console, report))
-    for note in _notes(report):
-        console.print(Text(f"  {note}", style="dim"), soft_wrap=False, highlight=False)
+    with console.capture() as captured:
+        console.print(_file_line(console, report))
+        if details and subjects(report):
+            console.print(_table(console, report))
+        for note in _notes(report):
+            console.print(Text(f"  {note}", style="dim"), soft_wrap=False, highlight=False)
+    _write(console, captured.get())
+
+
+def _write(console: Console, text: str) -> None:
+    """Write in whatever encoding the stream has: a name that it cannot hold must not end a long run."""
+    encoding = console.encoding
+    if not encoding.startswith("utf"):
+        for char, plain in (("×", "x"), ("–", "-"), ("…", "...")):
+            text = text.replace(char, plain)
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
+    console.file.write(text)
+    console.file.flush()
 
 
 def plain_lines(report: Report) -> list[str]:
