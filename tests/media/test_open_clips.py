@@ -20,7 +20,8 @@ from PIL import Image
 
 from media_samples import CONTAINERS, make_clip, make_sound, number_of, numbered
 from unmask.base.errors import MediaError, UnmaskError, UsageError
-from unmask.media import Media, open_media
+from unmask.media import Media, open_media, walk
+from unmask.media.sampling import Sampler
 
 DATA = os.environ.get("UNMASK_DATA")
 THEORA = Path(__file__).parent / "theora.ogv"
@@ -121,6 +122,35 @@ def test_max_frames_spreads_over_the_clip() -> None:
         assert len(seen(media, None, 7)) == 7
         assert [n for _, n in seen(media, 2.0, 100)] == pytest.approx([0, 13, 25, 38, 50, 63, 75, 88], abs=2)
         assert len(seen(media, 3.0, 1)) == 1
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("keys", ["25", "40", "1000"])
+def test_few_frames_of_a_long_clip_are_the_same_whether_it_jumps_or_not(container: str, keys: str) -> None:
+    data = make_clip(
+        container, frames=900, fps=25, size=(160, 64), options={"g": keys, "preset": "ultrafast", "bf": "2"}
+    )
+    with open_media(data) as media:
+        assert media.info.duration_s == pytest.approx(36, abs=0.1)
+        for count, wanted in ((4, [0, 225, 450, 675]), (1, [0]), (7, [0, 129, 258, 386, 515, 643, 772])):
+            found = seen(media, 3.0, count)
+            assert [n for _, n in found] == pytest.approx(wanted, abs=2)
+            assert all(t == round(n / 25, 3) for t, n in found)
+        assert media.warnings == []
+
+
+def test_jumping_saves_the_decoding_of_what_lies_between(tmp_path: Path) -> None:
+    path = tmp_path / "long.mp4"
+    path.write_bytes(make_clip("mp4", frames=900, fps=25, size=(160, 64), options={"g": "25", "preset": "ultrafast"}))
+    decoded_frames = 0
+    with open_media(path) as media:
+        sampler = Sampler(3.0, 4, media.info.duration_s)
+        for _, time_s in walk.timed(media._source, media._kind, media._facts, [], sampler):  # type: ignore[attr-defined]
+            decoded_frames += 1
+            sampler.wants(time_s)
+            if sampler.done:
+                break
+    assert decoded_frames < 900 / 4
 
 
 @pytest.mark.parametrize(("fps", "count"), [(0, None), (-1, None), (float("nan"), None), (float("inf"), None), (3, 0)])

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.base.errors import MediaError, UsageError
-from unmask.media import animation, clip, color, pictures
+from unmask.media import animation, clip, color, pictures, walk
 from unmask.media.ahead import run_ahead
+from unmask.media.decode import Clock
 from unmask.media.sampling import Sampler
 from unmask.media.sniff import Kind
 from unmask.media.source import Source, source_of
@@ -262,8 +263,8 @@ class ClipMedia(Media):
         sampler = Sampler(fps, max_frames, self.info.duration_s)
         reformatter = VideoReformatter()
         index = 0
-        frames = clip.timed(self._source, self._kind, self._facts, self.warnings, sampler.interval_s)
-        with closing(frames):  # type: ignore[type-var]
+        frames = walk.timed(self._source, self._kind, self._facts, self.warnings, sampler)
+        with closing(frames):
             for frame, time_s in frames:
                 if sampler.wants(time_s):
                     yield Frame(color.upright_rgb(frame, self._facts.geometry, reformatter), time_s, index)
@@ -293,11 +294,11 @@ class ClipMedia(Media):
     def decoded(self) -> Iterator[tuple[VideoFrame, float]]:
         """Decode every picture without converting it: (frame as it lies in the file, its ``time_s``), in order."""
         assert self._source is not None
-        return clip.timed(self._source, self._kind, self._facts, [], 0.0)
+        return walk.timed(self._source, self._kind, self._facts, [], Sampler(None, None, None))
 
-    def clock(self) -> clip.Clock:
+    def clock(self) -> Clock:
         """A clock that gives the ``time_s`` of each frame; ask it in order, from the first frame of the track."""
-        return clip.clock(self._facts)
+        return walk.clock(self._facts)
 
     def rgb(self, frame: Any) -> NDArray[np.uint8]:
         """Turn a frame of :meth:`open_container`'s picture track into an upright H×W×3 uint8 RGB picture."""
