@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -72,3 +76,26 @@ def test_pictures_named_as_another_kind_are_read(plant: Plant, tmp_path: Path) -
     src = plant("set", "real/1.png", "fake/2.png")
     Image.open(src / "real/1.png").save(src / "real/3.jpg", "PNG")
     assert main(["data", "prepare", "auto", str(src), str(tmp_path / "out"), "--faces", "none", "-q"]) == 0
+
+
+def test_an_interrupt_keeps_what_is_done(plant: Plant, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    src = plant("set", "real/1.png", "fake/2.png")
+    for i in range(1500):
+        os.link(src / "real/1.png", src / f"real/copy{i}.png")
+    journal = tmp_path / "out/faces.jsonl"
+    call = ["data", "prepare", "auto", str(src), str(tmp_path / "out"), "--faces", "none"]
+
+    def interrupt() -> None:
+        while not (journal.is_file() and journal.read_bytes().count(b"\n") > 5):
+            time.sleep(0.002)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    assert main(call) == 130
+    thread.join()
+    assert "goes on from here" in capsys.readouterr().err
+    assert not (tmp_path / "out/manifest.parquet").exists()
+    assert journal.read_bytes().count(b"\n") < 1500
+    assert main(call) == 0
+    assert (tmp_path / "out/manifest.parquet").is_file()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unmask.base.errors import UsageError
-from unmask.cli.app import FAILED, OK, say
+from unmask.cli.app import FAILED, INTERRUPTED, OK, say
 from unmask.cli.stopping import Stop
 from unmask.data.items import ReadOptions
 from unmask.data.layouts import layouts
@@ -108,24 +108,28 @@ def prepare(
     from unmask.data.prepare import prepare as make
 
     stop = Stop()
-    with stop.listening(), stop.interruptible(), _Bar(quiet) as bar:
-        summary = make(
-            layout,
-            src,
-            out,
-            splits=splits,
-            faces=faces,
-            device=device,
-            jobs=jobs,
-            frames=frames,
-            fps=fps,
-            fraction=fraction,
-            seed=seed,
-            near_duplicates=near_duplicates,
-            options=ReadOptions(tuple(real or ()), tuple(fake or ()), source),
-            suffix=".csv" if csv else ".parquet",
-            on_progress=bar.advance,
-        )
+    try:
+        with stop.listening(), stop.interruptible(), _Bar(quiet) as bar:
+            summary = make(
+                layout,
+                src,
+                out,
+                splits=splits,
+                faces=faces,
+                device=device,
+                jobs=jobs,
+                frames=frames,
+                fps=fps,
+                fraction=fraction,
+                seed=seed,
+                near_duplicates=near_duplicates,
+                options=ReadOptions(tuple(real or ()), tuple(fake or ()), source),
+                suffix=".csv" if csv else ".parquet",
+                on_progress=bar.advance,
+            )
+    except KeyboardInterrupt:
+        say(f"interrupted; the same command goes on from here, {out} holds what is done")
+        return INTERRUPTED
     if not quiet:
         _print_counts(summary.manifest)
         _print_left_out(summary)
