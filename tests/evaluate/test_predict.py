@@ -121,5 +121,5 @@ def test_summary_is_plain_json_and_tells_the_protocol(bundle: Bundle, manifest: 
 
 
 def test_a_change_is_applied_before_the_crop(bundle: Bundle, manifest: Manifest) -> None:
-    dark = predict(bundle, manifest, "val", change=np.zeros_like)
+    dark = predict(bundle, manifest, "val", change=lambda image, _: np.zeros_like(image))
     assert dark["logit"].drop_nulls().to_list() == pytest.approx([-0.5] * 75)

@@ -122,6 +122,14 @@ def test_likely_real_holds_the_miss_rate(seed: int, n: int) -> None:
     assert np.mean(per_method) <= 0.05 + 1e-9
 
 
+def test_one_clip_is_no_method_of_its_own() -> None:
+    rng = np.random.default_rng(6)
+    big = sample(rng.normal(size=400) + 3, "big")
+    tiny = [sample([-9.0], f"tiny {i}") for i in range(2)] + [sample(rng.normal(size=18) + 3, "tiny 2")]
+    # Two hopeless pictures are a tenth of the small methods together: not two of the four methods.
+    assert likely_real(join(big, *tiny), Limits(target_miss=0.06)).logit > 0
+
+
 def test_likely_real_with_several_faces_needs_all_of_them_low() -> None:
     rng = np.random.default_rng(5)
     reals, fakes = sample(rng.normal(size=4000)), sample(rng.normal(size=4000) + 1)

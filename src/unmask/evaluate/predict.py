@@ -13,7 +13,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from unmask.analysis.judge import judge_face, judge_picture
 from unmask.base.errors import DataError, UnmaskError
 from unmask.base.ort import usable_cpus
 from unmask.data.look import choose_face
@@ -21,8 +20,7 @@ from unmask.data.manifest import BOX, Manifest
 from unmask.faces import Face, FaceBackend, load_backend
 from unmask.faces.crop import crop_face
 from unmask.media import open_media
-from unmask.model import Bundle, p_fake
-from unmask.report import FaceResult, Quality, Report
+from unmask.model import Bundle, Card, decide, p_fake
 
 FROM_MANIFEST = "manifest"
 FROM_CARD = "card"
@@ -46,15 +44,17 @@ SCHEMA: dict[str, Any] = {
     "logit": pl.Float64,
     "p_fake": pl.Float64,
     "verdict": pl.String,
+    "picture_faces": pl.Int32,
     "picture_logit": pl.Float64,
     "picture_p_fake": pl.Float64,
     "picture_verdict": pl.String,
     "error": pl.String,
 }
 """Column -> type. ``logit``, ``p_fake`` and ``verdict`` are of one face, the one that the row is about, and null, null
-and ``no_face`` (or ``error``) without one; ``picture_*`` are of the whole picture: the highest of its ``faces``."""
+and ``no_face`` (or ``error``) without one; ``picture_*`` are of the whole picture: the highest of its
+``picture_faces``, those of its ``faces`` that are large enough for the card."""
 
-Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+Change = Callable[[NDArray[np.uint8], Face], NDArray[np.uint8]]
 
 _BATCH = 16
 _ERRORS_SHOWN = 3
@@ -90,7 +90,8 @@ def predict(
             bundle's card names, as ``unmask analyze`` does; or the name of a backend. In a picture with several faces
             all are scored, and the row is about the one that is large and near the middle.
         jobs: Pictures decoded side by side; default: the processors.
-        change: Applied to the upright picture (H×W×3 uint8 RGB, its size kept) before the crop.
+        change: Applied to the upright picture (H×W×3 uint8 RGB; its size stays) before the crop; also gets the face
+            that the row is about.
         on_progress: Called with (done, all) rows.
 
     Returns:
@@ -110,9 +111,42 @@ def predict(
         scored.extend(_score(bundle, batch))
         if on_progress:
             on_progress(len(scored), len(chosen))
-    table = pl.DataFrame(scored, schema=SCHEMA)
+    table = judge(pl.DataFrame(scored, schema=SCHEMA), bundle.card)
     _check(table)
     return table
+
+
+def judge(predictions: pl.DataFrame, card: Card) -> pl.DataFrame:
+    """Scores and verdicts of the logits that a table holds, by the rules of ``unmask.analysis``.
+
+    So thresholds can be changed without running the network again; ``card.min_face_px`` must be the one that the table
+    was made with.
+    """
+    face = card.level("face")
+
+    def one(row: dict[str, Any]) -> dict[str, Any]:
+        if row["logit"] is None:
+            kept = row["verdict"] or "no_face"
+            return {"p_fake": None, "verdict": kept, "picture_p_fake": None, "picture_verdict": kept}
+        p = p_fake(face, row["logit"])
+        small = _size(*(row[corner] for corner in BOX)) < card.min_face_px
+        picture = card.level("picture", max(1, row["picture_faces"]))
+        whole = p_fake(picture, row["picture_logit"])
+        return {
+            "p_fake": p,
+            "verdict": "inconclusive" if small else decide(face, p),
+            "picture_p_fake": whole,
+            "picture_verdict": decide(picture, whole) if row["picture_faces"] else "inconclusive",
+        }
+
+    names = ("p_fake", "verdict", "picture_p_fake", "picture_verdict")
+    rows = [one(row) for row in predictions.iter_rows(named=True)]
+    return predictions.with_columns(pl.Series(name, [row[name] for row in rows], SCHEMA[name]) for name in names)
+
+
+def _size(x0: float, y0: float, x1: float, y1: float) -> float:
+    """Shorter side of a box, rounded as reports round it."""
+    return round(min(x1 - x0, y1 - y0), 1)
 
 
 def _check(table: pl.DataFrame) -> None:
@@ -136,7 +170,7 @@ def _looks(
             image = read_picture(str(manifest.file(row)))
             look.faces = _given(row) if backend is None else _found(image, backend)
             if look.faces and change is not None:
-                image = change(image)
+                image = change(image, look.faces[0])
             look.crops = [crop_face(image, face.box, bundle.card.crop) for face in look.faces]
         except (UnmaskError, OSError) as error:
             look.faces, look.error = [], str(error)
@@ -181,36 +215,19 @@ def _score(bundle: Bundle, looks: list[_Look]) -> Iterator[dict[str, Any]]:
     crops = [crop for look in looks for crop in look.crops]
     logits = iter(bundle.score(np.stack(crops))[0].tolist() if crops else ())
     for look in looks:
-        yield _judged(bundle, look, list(islice(logits, len(look.crops))))
+        yield _logits(bundle.card, look, list(islice(logits, len(look.crops))))
 
 
-def _judged(bundle: Bundle, look: _Look, logits: list[float]) -> dict[str, Any]:
-    card = bundle.card
+def _logits(card: Card, look: _Look, logits: list[float]) -> dict[str, Any]:
     result = {name: look.row.get(name) for name in SCHEMA if name not in BOX}
-    result |= {"faces": len(look.faces), "error": look.error, "face_score": None}
+    result |= {"faces": len(look.faces), "error": look.error, "face_score": None, "picture_faces": 0}
     if not look.faces:
-        nothing = "error" if look.error else "no_face"
-        return result | {"verdict": nothing, "picture_verdict": nothing}
-    judged = judge_faces(bundle, look.faces, logits)
-    whole = Report(path=look.row["path"], verdict="error")
-    judge_picture(card, judged, logits, whole)
+        return result | {"verdict": "error" if look.error else "no_face"}
+    big = [z for face, z in zip(look.faces, logits, strict=True) if _size(*face.box) >= card.min_face_px]
     result |= dict(zip(BOX, look.faces[0].box, strict=True))
-    counted = [z for face, z in zip(judged, logits, strict=True) if face.quality.size_px >= card.min_face_px] or logits
-    top = max(counted)
     return result | {
         "face_score": look.faces[0].score,
         "logit": logits[0],
-        "p_fake": p_fake(card.level("face"), logits[0]),
-        "verdict": judged[0].verdict,
-        "picture_logit": top,
-        "picture_p_fake": p_fake(card.level("picture", len(counted)), top),
-        "picture_verdict": whole.verdict,
+        "picture_faces": len(big),
+        "picture_logit": max(big or logits),
     }
-
-
-def judge_faces(bundle: Bundle, faces: list[Face], logits: list[float]) -> list[FaceResult]:
-    """Verdicts of faces, by the same function as ``unmask analyze``."""
-    return [
-        judge_face(bundle.card, i, face.box, z, Quality(size_px=face.size, sharpness=0.0, detection=face.score))
-        for i, (face, z) in enumerate(zip(faces, logits, strict=True))
-    ]

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from unmask.data.manifest import Manifest
-from unmask.evaluate.degrade import LEVELS, Change
+from unmask.evaluate.degrade import LEVELS, reduce
 from unmask.evaluate.intervals import estimates
-from unmask.evaluate.predict import predict
+from unmask.evaluate.predict import Change, predict
 from unmask.evaluate.units import faces_of, scores_of
+from unmask.faces import Face
 from unmask.model import Bundle
+
+
+def small_face(image: NDArray[np.uint8], face: Face, px: float) -> NDArray[np.uint8]:
+    """Reduce a picture until the shorter side of the face has ``px`` pixels, and enlarge it again."""
+    return reduce(image, min(1.0, px / face.size))
+
+
+def _of_picture(change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> Change:
+    return lambda image, _: change(image)
+
+
+WEAR: dict[str, Change] = {
+    **{name: _of_picture(change) for name, change in LEVELS.items()},
+    **{f"face of {px} px": partial(small_face, px=px) for px in (128, 96, 64, 48, 32, 24)},
+}
+"""Name -> what is done to a picture: the levels of :mod:`unmask.evaluate.degrade`, and faces of a size."""
 
 _METRICS = ("auc", "found", "false_positives", "missed", "cleared")
 
@@ -40,7 +59,7 @@ def robustness(
     split: str,
     size: int = 200,
     seed: int = 0,
-    levels: Mapping[str, Change] = LEVELS,
+    levels: Mapping[str, Change] = WEAR,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Metrics at every level, the clean pictures first.

@@ -11,7 +11,7 @@ proof, and one of ten is no disaster (partial pooling; Gelman et al., "Bayesian 
 
 ``likely_real`` is the highest threshold at or below which at most ``target_miss`` of the validation fakes fall, counted
 both over all fakes and with every method weighted alike, whichever is stricter: else one large method would hide that
-a small one is waved through.
+another is waved through. Methods of fewer than :data:`FEW` files count as one method together.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 STRENGTH = 20.0
 CONFIDENCE = 0.8
+FEW = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +167,13 @@ def likely_real(fakes: Sample, limits: Limits, reals: Sample | None = None, face
 
 
 def _even(fakes: Sample) -> Array:
-    """Weights that give every method the same sum; 1 in all."""
-    kinds = fakes.kinds()
-    share = np.zeros_like(fakes.weight)
-    for kind in kinds:
-        rows = fakes.kind == kind
-        share[rows] = fakes.weight[rows] / fakes.weight[rows].sum() / len(kinds)
+    """Weights that give every method the same sum, the small ones together; 1 in all."""
+    names, place = np.unique(fakes.kind, return_inverse=True)
+    files = np.bincount(place, fakes.weight)
+    place = np.where(files[place] < FEW, len(names), place)
+    _, place = np.unique(place, return_inverse=True)
+    files = np.bincount(place, fakes.weight)
+    share: Array = fakes.weight / files[place] / len(files)
     return share
 
 
