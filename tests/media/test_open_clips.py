@@ -10,6 +10,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -21,6 +22,7 @@ from PIL import Image
 from media_samples import CONTAINERS, make_clip, make_sound, number_of, numbered
 from unmask.base.errors import MediaError, UnmaskError, UsageError
 from unmask.media import Media, open_media, walk
+from unmask.media.hdr import to_sdr
 from unmask.media.sampling import Sampler
 
 DATA = os.environ.get("UNMASK_DATA")
@@ -262,6 +264,60 @@ def test_colours(matrix: str, full: bool, pixels: str, tagged: bool, height: int
         image = next(media.frames()).image
     found = image[height // 2, 32::64].astype(int)
     assert np.abs(found - np.array(PATCHES)).max() <= 4
+
+
+def pq_signal(nits: np.ndarray) -> np.ndarray:
+    """SMPTE ST 2084, the inverse EOTF."""
+    light = (nits / 10_000) ** 0.1593017578125
+    return ((0.8359375 + 18.8515625 * light) / (1 + 18.6875 * light)) ** 78.84375
+
+
+def hlg_signal(nits: np.ndarray) -> np.ndarray:
+    """ITU-R BT.2100: grey of a 1000-nit display back to the scene, then the OETF."""
+    scene = (nits / 1000) ** (1 / 1.2)
+    return np.where(
+        scene <= 1 / 12, np.sqrt(3 * scene), 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
+    )
+
+
+@pytest.mark.parametrize(("transfer", "signal"), [(16, pq_signal), (18, hlg_signal)])
+def test_hdr_is_brought_down(transfer: int, signal: Any) -> None:
+    grey = np.array([0.0, 0.02, 0.1, 0.3, 0.5, 0.7])  # light relative to SDR white, which lies at 203 nits
+    height, width = 64, 64 * len(grey)
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="matroska") as output:
+        stream = output.add_stream("libx265", rate=10, options={"x265-params": "log-level=error:lossless=1"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p10le"
+        context = stream.codec_context
+        context.colorspace, context.color_primaries, context.color_trc, context.color_range = 9, 9, transfer, 1
+        frame = av.VideoFrame(width, height, "yuv420p10le")
+        luma = np.repeat((16 + 219 * signal(grey * 203)) * 4, 64)[None].repeat(height, 0)
+        for plane, values in zip(
+            frame.planes, (luma, np.full((32, width // 2), 512), np.full((32, width // 2), 512)), strict=True
+        ):
+            store = np.frombuffer(plane, np.uint16).reshape(plane.height, -1).copy()
+            store[:, : values.shape[1]] = np.rint(values)
+            plane.update(store.tobytes())
+        frame.pts = 0
+        frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range = 9, 9, transfer, 1
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    with open_media(buffer.getvalue()) as media:
+        image = next(media.frames()).image
+        assert "HDR" in media.warnings[0]
+    expected = np.where(grey <= 0.0031308, 12.92 * grey, 1.055 * grey ** (1 / 2.4) - 0.055) * 255
+    assert np.abs(image[32, 32::64].astype(float) - expected[:, None]).max() <= 4
+
+
+def test_hdr_colours_return_to_what_they_were() -> None:
+    srgb = np.array([[(200, 120, 90), (60, 110, 40), (30, 60, 150), (128, 128, 128)]], float) / 255
+    light = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    wide = light @ np.linalg.inv([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]]).T
+    signal = np.rint(pq_signal(wide * 203) * 65535).astype(np.uint16)
+    assert np.abs(to_sdr(signal, 16, 9).astype(float) - srgb * 255).max() <= 3
+    bright = np.rint(pq_signal(np.array([[[203.0] * 3, [1000.0] * 3, [10_000.0] * 3]])) * 65535).astype(np.uint16)
+    values = to_sdr(bright, 16, 9)[0, :, 0]
+    assert 235 <= values[0] < values[1] <= values[2] == 255
 
 
 def test_interlaced() -> None:

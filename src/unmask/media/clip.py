@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from unmask.base.errors import MediaError
-from unmask.media.color import Geometry
+from unmask.media.color import Geometry, is_hdr
 from unmask.media.decode import Clock, Damage, decoded
 from unmask.media.pictures import check_size
 from unmask.media.sniff import Kind
@@ -120,8 +120,11 @@ def probe(source: Source, kind: Kind) -> ClipFacts:
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate
         fps = float(rate) if rate else 0.0
         duration = _duration(container, stream)
-        by_count = fps > _FASTEST_FPS
+        if fps > _FASTEST_FPS:
+            fps = 0.0  # browsers' recordings count in milliseconds and say 1000
+        by_count = bool(duration and stream.frames > 1 and stream.frames / duration > _FASTEST_FPS)
         if by_count:
+            fps = stream.frames / (duration or 1.0)
             notes.append(
                 f"the time stamps ({fps:.0f} frames a second) cannot be right; {_ASSUMED_FPS:.0f} were assumed"
             )
@@ -137,6 +140,8 @@ def probe(source: Source, kind: Kind) -> ClipFacts:
         check_size(frame.width, frame.height, source.name)
         by_dts = kind.codec == "avi"
         start = Clock(fps or _ASSUMED_FPS, by_dts=by_dts).stamp(frame)
+        if is_hdr(frame):
+            notes.append("the clip is HDR; its colours were brought down to ordinary ones")
         return ClipFacts(
             geometry=Geometry.of(frame, stream.sample_aspect_ratio),
             rate=fps or _ASSUMED_FPS,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unmask.media.hdr import HLG, PQ, to_sdr
+
 if TYPE_CHECKING:
     from av import VideoFrame
     from av.video.reformatter import VideoReformatter
@@ -66,11 +68,16 @@ def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
     return False, False, False
 
 
+def is_hdr(frame: VideoFrame) -> bool:
+    """Whether the frame is stored in one of the two HDR curves."""
+    return frame.color_trc in (PQ, HLG)
+
+
 def upright_rgb(frame: VideoFrame, geometry: Geometry, reformatter: VideoReformatter) -> NDArray[np.uint8]:
     """Convert one decoded frame.
 
     swscale knows bit depth, chroma subsampling, range and matrix. Where the file names no matrix, the one that players
-    assume is taken: BT.709 from 720 lines or 1280 columns up, BT.601 below.
+    assume is taken: BT.709 from 720 lines or 1280 columns up, BT.601 below. HDR (PQ, HLG) is tone-mapped.
 
     Returns:
         H×W×3 uint8 of ``geometry.upright``, contiguous. Frames of another size (the clip changes it midway) are scaled.
@@ -78,8 +85,12 @@ def upright_rgb(frame: VideoFrame, geometry: Geometry, reformatter: VideoReforma
     options: dict[str, Any] = {}
     if frame.colorspace == _UNSPECIFIED:
         options["src_colorspace"] = "ITU709" if frame.height >= 720 or frame.width >= 1280 else "ITU601"
-    rgb = reformatter.reformat(frame, width=geometry.width, height=geometry.height, format="rgb24", **options)
-    pixels: NDArray[np.uint8] = rgb.to_ndarray()  # type: ignore[assignment]
+    hdr = is_hdr(frame)
+    options["format"] = "rgb48le" if hdr else "rgb24"
+    rgb = reformatter.reformat(frame, width=geometry.width, height=geometry.height, **options)
+    pixels: NDArray[Any] = rgb.to_ndarray()
+    if hdr:
+        pixels = to_sdr(pixels, frame.color_trc, frame.color_primaries)
     if geometry.swap:
         pixels = pixels.transpose(1, 0, 2)
     if geometry.flip_x:
