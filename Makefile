@@ -27,7 +27,7 @@ test: test-light test-train
 
 test-light:
 	@$(SETUP) .venv --editable --groups test lint
-	.venv/bin/python -m pytest -m "not train" $(PYTEST_FLAGS)
+	UNMASK_LIGHT=1 .venv/bin/python -m pytest -m "not train" $(PYTEST_FLAGS)
 
 test-train:
 	@$(SETUP) .venv-train --editable --extras train weights --groups test
