@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms
 
-from media_samples import encode, scene
+from media_samples import encode, make_animation, make_clip, scene
 from unmask.base.errors import MediaError, MissingExtraError, UnmaskError, UnsupportedMediaError, UsageError
-from unmask.media import open_media
+from unmask.media import open_media, pictures
 from unmask.media.pictures import MAX_PIXELS
 
 KINDS = {
@@ -217,6 +217,15 @@ def test_bombs_are_refused_before_they_are_decoded(recwarn: pytest.WarningsRecor
     with pytest.raises(MediaError, match="million"):
         open_media(encode(Image.new("1", (14_000, 14_000)), "PNG"))
     assert not recwarn.list
+
+
+def test_the_limit_holds_for_every_way_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 1000)
+    picture = Image.fromarray(scene())
+    for source in (scene(), picture, encode(picture, "JPEG"), make_clip(frames=2), make_animation("GIF")):
+        with pytest.raises(MediaError, match="million"):
+            open_media(source)
+    assert only_frame(scene(40, 25)).shape == (25, 40, 3)
 
 
 def test_missing_empty_folder_device_and_address(tmp_path: Path) -> None:

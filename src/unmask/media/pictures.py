@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # Lets pass what cameras of 108 megapixels give; 120 million pixels are 360 MB as RGB.
 MAX_PIXELS = 120_000_000
 
+# The names of the few-byte sRGB profiles that large sites put into every picture (saucecontrol/Compact-ICC-Profiles).
+_SMALL_SRGB = frozenset({"c2", "c2ci", "urgb"})
+
 _FILTERS = threading.Lock()
 
 
@@ -129,7 +132,9 @@ def upright_rgb(image: Image, name: str) -> NDArray[np.uint8]:
     check_size(image.width, image.height, name)
     try:
         image.load()
-        picture = ImageOps.exif_transpose(image) or image
+        # Loading a TIFF turns it and takes the mark away; where there is none, a copy would only cost time.
+        turned = _orientation(image) != 1
+        picture = (ImageOps.exif_transpose(image) or image) if turned else image
         pixels = np.asarray(_to_rgb(picture))
     except Exception as error:  # decoders raise nearly everything on garbage
         raise broken(error, name) from error
@@ -138,15 +143,19 @@ def upright_rgb(image: Image, name: str) -> NDArray[np.uint8]:
 
 def upright_size(image: Image) -> tuple[int, int]:
     """Width and height after the EXIF orientation, without decoding the pixels."""
+    width, height = image.size
+    # Pillow itself turns TIFF pictures, and says the upright size.
+    quarter = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)
+    return (height, width) if quarter else (width, height)
+
+
+def _orientation(image: Image) -> int:
     try:
         with quiet():
-            orientation = image.getexif().get(0x0112, 1)
+            value = image.getexif().get(0x0112, 1)
     except Exception:  # a damaged EXIF block turns nothing
-        orientation = 1
-    if image.format == "TIFF":  # Pillow itself turns TIFF pictures, and says the upright size
-        orientation = 1
-    width, height = image.size
-    return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
+        return 1
+    return value if value in range(1, 9) else 1
 
 
 def _to_rgb(image: Image) -> Image:
@@ -190,7 +199,8 @@ def _to_srgb(image: Image) -> Image:
 
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "srgb" in ImageCms.getProfileDescription(source).lower():
+        description = ImageCms.getProfileDescription(source).strip().lower()
+        if "srgb" in description or description in _SMALL_SRGB:
             return image
         mode = "RGBA" if image.mode == "RGBA" else "RGB"
         converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=mode)
