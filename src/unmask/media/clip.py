@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-# No camera writes more into a file that people share; some writers store 1/1000 s steps that were meant as frames.
+# No camera writes more into a file that people share; some programs write 50 frames into 0.04 s by a wrong time base.
 _FASTEST_FPS = 300.0
 _ASSUMED_FPS = 25.0
 

@@ -75,7 +75,9 @@ class Media(ABC):
         """Decode. A picture gives one frame; a clip is streamed and never held. Each call starts at the beginning.
 
         Args:
-            fps: Frames wanted a second: the first frame at or after each time k/fps. None for every frame.
+            fps: Frames wanted a second: the first frame at or after each time k/fps. None for every frame. Where at
+                most every fourth frame is wanted, those that no other frame is coded from are passed over, so that the
+                one taken may lie a frame or two later; the choice is the same on every machine.
             max_frames: At most so many. Where the clip's duration is known they are spread evenly over it, otherwise
                 they are the first ones.
             ahead: Decode in a thread, up to so many frames before they are asked for. 0 decodes when asked.
