@@ -108,6 +108,7 @@ def test_the_similarity_transform_is_found() -> None:
     assert np.allclose(source @ matrix[:, :2].T + matrix[:, 2], target, atol=1e-2)
 
 
+@settings(deadline=None)
 @given(st.floats(0.2, 5), st.floats(-3.1, 3.1), st.floats(-500, 500))
 def test_a_pose_has_no_place_size_or_roll(scale: float, angle: float, shift: float) -> None:
     turned = (ASTRONAUT[:, 0] + 1j * ASTRONAUT[:, 1]) * scale * np.exp(1j * angle) + shift

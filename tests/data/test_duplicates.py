@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -17,6 +17,7 @@ from unmask.data.look import perceptual_hash
 HASHES = st.lists(st.integers(0, 2**64 - 1), max_size=30)
 
 
+@settings(deadline=None)
 @given(HASHES, st.integers(0, 8), st.data())
 def test_pairs_are_those_of_the_slow_way(words: list[int], distance: int, data: st.DataObject) -> None:
     for word in words[:6]:
@@ -72,6 +73,7 @@ def test_across_explicit_splits_the_one_nearer_to_training_goes() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 7), st.sampled_from("abcdef"), st.sampled_from([None, "train", "test"]))))
 def test_merging_never_tears_a_group(rows: list[tuple[int, str, str | None]]) -> None:
     side: dict[str, str | None] = {}

@@ -75,6 +75,13 @@ def test_hidden_files_are_passed_over(plant: Plant) -> None:
     assert set(read("imagefolder", folder)) == {"real/1.jpg", "fake/4.jpg"}
 
 
+def test_linked_folders_are_followed_and_circles_are_not(plant: Plant) -> None:
+    folder, other = plant("set", "real/1.jpg"), plant("other", "2.jpg")
+    (folder / "fake").symlink_to(other)
+    (other / "circle").symlink_to(folder)
+    assert set(read("auto", folder)) == {"real/1.jpg", "fake/2.jpg"}
+
+
 def test_deepfake_faces(plant: Plant) -> None:
     folder = plant("set", "faces_224/aa.jpg", "faces_224/bb.jpg", "faces_224/cc.jpg")
     (folder / "metadata.csv").write_text(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -37,6 +37,7 @@ def test_in_a_clip_the_same_person_is_kept() -> None:
     assert choose_face([large], 200, 200, previous=(148.0, 148.0, 188.0, 188.0)) is large
 
 
+@settings(deadline=None)
 @given(x=st.floats(-30, 330), y=st.floats(-30, 250), side=st.floats(8, 300), margin=st.floats(1.0, 2.5))
 def test_a_crop_of_the_stored_region_is_the_crop_of_the_frame(x: float, y: float, side: float, margin: float) -> None:
     frame = np.asarray(Image.fromarray(noise(3, 64)).resize((320, 240)))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("polars", reason="needs the extra [data]")
@@ -56,6 +56,7 @@ def tables(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+@settings(deadline=None)
 @given(rows=tables())
 def test_what_is_written_is_read(
     rows: list[dict[str, Any]], suffix: str, tmp_path_factory: pytest.TempPathFactory

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unmask.base.errors import DataError, UsageError
@@ -24,6 +24,7 @@ ITEMS = st.lists(
 EXPLICIT = st.dictionaries(st.integers(0, 30).map(str), st.sampled_from(SPLITS))
 
 
+@settings(deadline=None)
 @given(ITEMS, EXPLICIT, st.floats(0, 0.45), st.integers(0, 5))
 def test_a_group_is_never_on_two_sides(items: list[Item], explicit: dict[str, str], fraction: float, seed: int) -> None:
     # Only the first item of a group says its split: the others have to follow.
@@ -47,6 +48,7 @@ def test_a_group_is_never_on_two_sides(items: list[Item], explicit: dict[str, st
             assert side == {"train"}
 
 
+@settings(deadline=None)
 @given(ITEMS, st.integers(0, 3))
 def test_the_order_of_items_does_not_matter(items: list[Item], seed: int) -> None:
     forward = {item.path: item.split for item in assign_splits(items, seed=seed)}

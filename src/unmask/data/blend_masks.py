@@ -11,14 +11,25 @@ Vector = NDArray[np.float32]
 # Outlines in the face's own axes: x in units of half the eye distance towards the person's left, y in units of the
 # distance from eyes to mouth, downwards from the eyes.
 _KINDS = {
-    "whole": 0.26,
-    "brow_to_chin": 0.22,
-    "inner": 0.20,
-    "lower": 0.08,
-    "half": 0.08,
+    "whole": 0.22,
+    "square": 0.14,
+    "brow_to_chin": 0.19,
+    "inner": 0.16,
+    "lower": 0.07,
+    "half": 0.06,
     "mouth": 0.06,
     "eyes": 0.06,
     "nose": 0.04,
+}
+
+# Half the width, height above and below the origin: the feature itself, or the middle of the eyes.
+_FEATURES = {"eyes": (0.75, 0.3, 0.3), "nose": (0.75, 0.75, 0.3), "mouth": (1.15, 0.4, 0.45)}
+_FACES = {
+    "whole": (2.05, 1.15, 1.75),
+    "brow_to_chin": (1.95, 0.45, 1.7),
+    "inner": (1.6, 0.4, 1.4),
+    "half": (2.0, 0.75, 1.7),
+    "lower": (1.75, 0.45, 1.0),
 }
 
 
@@ -103,34 +114,49 @@ def _outlines(
     def placed(shape: NDArray[np.float64], origin: Vector = eyes) -> NDArray[np.float64]:
         return origin + shape[:, :1] * across + shape[:, 1:] * down
 
-    if kind == "eyes":
-        return [placed(_oval(0.75, 0.3, 0.3, rng), landmarks[i]) for i in (0, 1)]
-    if kind == "nose":
-        return [placed(_oval(0.75, 0.75, 0.3, rng), landmarks[2])]
-    if kind == "mouth":
-        return [placed(_oval(1.15, 0.4, 0.45, rng), landmarks[3:].mean(axis=0))]
+    if kind in _FEATURES:
+        origins = {"eyes": list(landmarks[:2]), "nose": [landmarks[2]], "mouth": [landmarks[3:].mean(axis=0)]}[kind]
+        return [placed(_oval(*_FEATURES[kind], rng), origin) for origin in origins]
+    if kind == "square":
+        # Tools that work on an aligned square put the whole of it back, its edges softened: in pairs of inswapper the
+        # change reaches from -1.3 to 1.8 downwards and 2.6 to either side.
+        return [placed(_oval(rng.uniform(2.2, 2.6), 1.3, 1.8, rng, fullness=0.35, jaw=0.0, wave=0.02))]
+    shape = _oval(*_FACES[kind], rng)
     if kind == "lower":
-        shape = _oval(1.75, 0.45, 1.0, rng)
-        return [placed(shape + np.array([0.0, 0.75]))]
+        shape[:, 1] += 0.75
     if kind == "half":
-        shape = _oval(2.0, 0.75, 1.7, rng)
         side = rng.choice([-1, 1])
         shape[:, 0] = np.where(shape[:, 0] * side < 0, shape[:, 0] * 0.08, shape[:, 0])
-        return [placed(shape)]
-    width, up, low = {"whole": (2.05, 1.15, 1.75), "brow_to_chin": (1.95, 0.45, 1.7), "inner": (1.6, 0.4, 1.4)}[kind]
-    return [placed(_oval(width, up, low, rng))]
+    return [placed(shape)]
 
 
-def _oval(width: float, up: float, low: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Closed outline about the origin, narrower below, its radius changed by slow waves of up to a tenth."""
+def _oval(
+    width: float,
+    up: float,
+    low: float,
+    rng: np.random.Generator,
+    *,
+    fullness: float = 0.8,
+    jaw: float = 0.25,
+    wave: float = 0.08,
+) -> NDArray[np.float64]:
+    """Closed outline about the origin, narrower below, its radius changed by slow waves.
+
+    Args:
+        width: Half the width.
+        up: Height above the origin.
+        low: Height below it.
+        rng: Source of chance.
+        fullness: Exponent of a superellipse: 1 an ellipse, cheeks and jaw are a little fuller, 0 a rectangle.
+        jaw: By how much it narrows downwards.
+        wave: Largest share of the radius by which a wave changes it.
+    """
     angle = np.linspace(0, 2 * np.pi, 36, endpoint=False)
-    x, y = np.cos(angle), np.sin(angle)
-    # Exponent 0.8: cheeks and jaw are fuller than an ellipse.
-    x, y = (np.sign(value) * np.abs(value) ** 0.8 for value in (x, y))
-    x = x * width * np.where(y > 0, 1 - 0.25 * y**2, 1.0)
+    x, y = (np.sign(value) * np.abs(value) ** fullness for value in (np.cos(angle), np.sin(angle)))
+    x = x * width * np.where(y > 0, 1 - jaw * y**2, 1.0)
     y = y * np.where(y > 0, low, up)
     order = np.array([1, 2, 3, 5, 7])[:, None]
-    size, phase = rng.uniform(-0.08, 0.08, (5, 1)) / np.sqrt(order), rng.uniform(0, 2 * np.pi, (5, 1))
+    size, phase = rng.uniform(-wave, wave, (5, 1)) / np.sqrt(order), rng.uniform(0, 2 * np.pi, (5, 1))
     waves = (size * np.sin(order * angle + phase)).sum(axis=0)
     scale = rng.uniform(0.85, 1.08)
     outline: NDArray[np.float64] = np.stack([x, y], axis=1) * (scale * (1 + waves))[:, None]

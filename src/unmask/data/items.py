@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from unmask.base.errors import DataError
 
 PICTURES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"})
 CLIPS = frozenset(
@@ -110,14 +113,29 @@ class Layout:
 
 
 def media_files(folder: Path, kinds: frozenset[str] = PICTURES | CLIPS) -> list[Path]:
-    """All pictures and clips below a folder, sorted; names that begin with a dot are passed over."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in kinds
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
+    """All pictures and clips below a folder, sorted; names that begin with a dot are passed over.
+
+    Folders that are links are followed, each once: large sets are often linked together from several disks.
+
+    Raises:
+        DataError: A folder cannot be listed.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"cannot be listed: {error.strerror}", path=str(error.filename)) from error
+
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        true_place = os.path.realpath(place)
+        if true_place in seen:
+            folders.clear()
+            continue
+        seen.add(true_place)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files = (Path(place, name) for name in names if not name.startswith("."))
+        found += [file for file in files if file.suffix.lower() in kinds and file.is_file()]
+    return sorted(found)
 
 
 def relative(path: Path, root: Path) -> str:
