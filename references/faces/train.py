@@ -1,0 +1,215 @@
+"""Step 3: train the detector. Can be stopped at any time and goes on where it was.
+
+    python references/faces/train.py --data $UNMASK_DATA --labels work/labels.npz --negatives work/negatives/train \
+        --yunet face-detection-yunet-n.onnx --out work/run --steps 4000
+
+Every few minutes it writes ``last.pt`` (all that is needed to go on), ``log.csv`` and ``faces.onnx`` (mean weights).
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from loss import Weights, detection_loss
+from net import FaceNet, export, load_yunet
+from samples import MIRROR, Maker, load_sources
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+SHAPES = [((320, 320), 16, 0.56), ((256, 384), 16, 0.07), ((384, 256), 16, 0.07), ((640, 640), 4, 0.3)]
+"""Height and width, samples, share of the steps."""
+WARMUP = 100
+
+
+class Batches(IterableDataset[tuple[Tensor, Tensor]]):
+    """Endless batches; each worker has random numbers of its own, which begin anew when training goes on."""
+
+    def __init__(self, args: argparse.Namespace, seed: int) -> None:
+        super().__init__()
+        self.args, self.seed = args, seed
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        info = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng([self.seed, info.id if info else 0])
+        waiting: list[tuple[Tensor, Tensor]] = []
+        maker = Maker(load_sources(self.args.labels, self.args.data), self.args.negatives, rng)
+        while True:
+            (height, width), count, _ = SHAPES[rng.choice(len(SHAPES), p=[s[2] for s in SHAPES])]
+            batch = collate([maker.sample(width, height) for _ in range(count)])
+            yield batch
+            # Making a sample costs more than a step with it, so each is used three times, some steps apart.
+            waiting.append(batch)
+            if len(waiting) > 12:
+                yield mirrored(*waiting[6])
+                yield quarter(*waiting.pop(0))
+
+
+def collate(samples: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:
+    """Pictures as uint8 B×3×H×W BGR, faces as B×G×15 with -1 in the last place of padding."""
+    pixels = np.stack([p[:, :, ::-1].transpose(2, 0, 1) for p, _ in samples])
+    most = max(1, *(len(rows) for _, rows in samples))
+    faces = np.full((len(samples), most, 15), -1, np.float32)
+    for index, (_, rows) in enumerate(samples):
+        faces[index, : len(rows)] = rows
+    return torch.from_numpy(pixels), torch.from_numpy(faces)
+
+
+def mirrored(pixels: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
+    """The same pictures seen in a mirror: a right eye becomes a left one."""
+    width, out = pixels.shape[3], faces.clone()
+    out[..., 0:14:2] = width - faces[..., 0:14:2]
+    out[..., [0, 2]] = out[..., [2, 0]]
+    points = out[..., 4:14].reshape(*faces.shape[:2], 5, 2)[:, :, MIRROR]
+    out[..., 4:14] = points.reshape(*faces.shape[:2], 10)
+    return pixels.flip(3), out
+
+
+def quarter(pixels: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
+    """The same pictures turned by 90° counter-clockwise."""
+    width, out = pixels.shape[3], faces.clone()
+    out[..., 0:14:2], out[..., 1:14:2] = faces[..., 1:14:2], width - faces[..., 0:14:2]
+    out[..., [1, 3]] = out[..., [3, 1]]
+    return pixels.rot90(1, (2, 3)), out
+
+
+def step(net: FaceNet, optimizer: torch.optim.Optimizer, pixels: Tensor, faces: Tensor, bf16: bool) -> dict[str, float]:
+    """One step; gives the losses."""
+    x = pixels.float().contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        outputs = net(x)
+    parts = detection_loss(outputs, faces, pixels.shape[2], pixels.shape[3], Weights())
+    optimizer.zero_grad(set_to_none=True)
+    parts["total"].backward()
+    torch.nn.utils.clip_grad_norm_(net.parameters(), 20.0)
+    optimizer.step()
+    return {name: float(value.detach()) for name, value in parts.items()}
+
+
+def mix(net: FaceNet, other: dict[str, Tensor], share: float) -> None:
+    """Move the weights towards those of an earlier run that started from the same values.
+
+    Halfway between the start and a trained network lies one that keeps much of what each can do (Wortsman et al.,
+    "Robust fine-tuning of zero-shot models", 2022). The added blocks end in zeros at the start, so that their first
+    layers may be taken as they are.
+    """
+    for name, value in net.state_dict().items():
+        value.copy_(other[name] if "extra" in name and "depth" in name else value.lerp(other[name], share))
+
+
+def freeze(net: FaceNet, mean: FaceNet) -> None:
+    """Set the layers up to stride 4 to their means and leave them so: they are half of a step's cost."""
+    for ours, theirs in zip((net.stem, *net.units[:5]), (mean.stem, *mean.units[:5]), strict=True):
+        ours.load_state_dict(theirs.state_dict())
+        ours.requires_grad_(False)
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("data", "labels", "negatives", "yunet", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--rate", type=float, default=5e-4)
+    parser.add_argument("--start", type=Path, help="last.pt of an earlier run")
+    parser.add_argument("--share", type=float, default=0.7, help="of the earlier run in the start; the rest is YuNet-n")
+    parser.add_argument("--freeze", type=int, default=0, help="steps after which the layers up to stride 4 stay")
+    parser.add_argument("--blocks", type=int, nargs=3, default=[1, 3, 4])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--every", type=float, default=3.0, help="minutes between checkpoints")
+    parser.add_argument("--fp32", action="store_true", help="for processors without bfloat16 units")
+    return parser.parse_args()
+
+
+class Run:
+    """The state of a training run, which a file can hold.
+
+    Args:
+        args: The command line.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        torch.manual_seed(7)
+        self.args, self.number, self.spent, self.frozen = args, 0, 0.0, False
+        self.begin = time.monotonic()
+        self.net = FaceNet(args.blocks)
+        load_yunet(self.net, args.yunet)
+        if args.start:
+            mix(self.net, torch.load(args.start, weights_only=True)["mean"], args.share)
+        self.net = self.net.to(memory_format=torch.channels_last).train()
+        self.mean = copy.deepcopy(self.net)
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=args.rate, weight_decay=1e-4)
+        self.last = args.out / "last.pt"
+        if self.last.exists():
+            state = torch.load(self.last, weights_only=True)
+            self.net.load_state_dict(state["net"])
+            self.mean.load_state_dict(state["mean"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.number, self.spent = state["number"], state["spent"]
+
+    @property
+    def minutes(self) -> float:
+        """Trained so far, over all starts."""
+        return self.spent + (time.monotonic() - self.begin) / 60
+
+    def step(self, pixels: Tensor, faces: Tensor) -> dict[str, float]:
+        """One step at the rate of the moment (warm-up, then half a cosine over the steps); gives the losses."""
+        if self.number >= self.args.freeze and not self.frozen:
+            self.frozen = True
+            freeze(self.net, self.mean)
+        wave = (1 + math.cos(math.pi * min(1, self.number / self.args.steps))) / 2
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.args.rate * min(1, (self.number + 1) / WARMUP) * (0.02 + 0.98 * wave)
+        losses = step(self.net, self.optimizer, pixels, faces, not self.args.fp32)
+        self.number += 1
+        keep = min(0.995, self.number / (self.number + 20))
+        with torch.no_grad():
+            for ours, theirs in zip(self.mean.parameters(), self.net.parameters(), strict=True):
+                ours.lerp_(theirs, 1 - keep)
+        return losses
+
+    def save(self) -> None:
+        """Write the checkpoint and the network, each whole or not at all."""
+        state = {"net": self.net.state_dict(), "mean": self.mean.state_dict(), "optimizer": self.optimizer.state_dict()}
+        extra = {"number": self.number, "spent": self.minutes, "blocks": list(self.net.blocks)}
+        torch.save({**state, **extra}, self.last.with_suffix(".tmp"))
+        self.last.with_suffix(".tmp").replace(self.last)
+        export(copy.deepcopy(self.mean), self.args.out / "new.onnx")
+        (self.args.out / "new.onnx").replace(self.args.out / "faces.onnx")
+
+
+def main() -> None:
+    """Train for a number of steps, counted over all starts."""
+    args = arguments()
+    torch.set_num_threads(args.threads)
+    args.out.mkdir(parents=True, exist_ok=True)
+    run = Run(args)
+    loader = DataLoader(Batches(args, run.number + 1), batch_size=None, num_workers=args.workers, prefetch_factor=6)
+    log = (args.out / "log.csv").open("a")
+    sums: dict[str, float] = {}
+    counted, saved = 0, time.monotonic()
+    for pixels, faces in loader:
+        for name, value in run.step(pixels, faces).items():
+            sums[name] = sums.get(name, 0.0) + value
+        counted += 1
+        if counted == 50:
+            text = ",".join(f"{sums[k] / counted:.4f}" for k in ("obj", "cls", "box", "points", "total"))
+            print(f"{run.number},{run.minutes:.2f},{text}", file=log, flush=True)
+            sums, counted = {}, 0
+        ended = run.number >= args.steps
+        if ended or time.monotonic() - saved > args.every * 60:
+            saved = time.monotonic()
+            run.save()
+        if ended:
+            break
+
+
+if __name__ == "__main__":
+    main()
