@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _COPIED = ("aac", "mp3")
+_GAP_S = 0.1
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 
 
@@ -34,7 +36,7 @@ class Sound:
         self._last_dts: int | None = None
         if self._track is None:
             return
-        if self._track.codec_context.name in _COPIED:
+        if self._track.codec_context.codec.canonical_name in _COPIED:
             self._out: Any = target.add_stream_from_template(self._track)
             self._packets = self._copied()
         else:
@@ -86,14 +88,18 @@ class Sound:
         import av
 
         resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
-        last = -1
+        expected: int | None = None
         for frame in self._decoded():
             if frame is not None:
                 frame.pts = None if frame.pts is None else self._shift(frame.pts, frame.time_base)
             for part in resampler.resample(frame):
-                if part.pts is not None and part.pts <= last:
-                    part.pts = last + 1
-                last = part.pts if part.pts is not None else last
+                # Containers that count in milliseconds let the pieces overlap by a few samples, which the encoder
+                # takes for going back in time. Only a real gap is kept.
+                at = None if part.pts is None else round(part.pts * part.time_base * rate)
+                if expected is not None and (at is None or at - expected < rate * _GAP_S):
+                    at = expected
+                part.pts, part.time_base = at or 0, Fraction(1, rate)
+                expected = part.pts + part.samples
                 for packet in self._out.encode(part):
                     yield _time_of(packet), packet
         for packet in self._out.encode(None):
