@@ -91,7 +91,7 @@ def search(
         if sure and min(face.size for face in sure) / _factor(longest, side) >= spec.small:
             break
         side = finer
-        faces = merge(faces + look_tiles(net, image, side, spec))
+        faces = merge(faces + [face for face in look_tiles(net, image, side, spec) if not _is_part(face, faces)])
         sure = [face for face in faces if face.score >= spec.sure]
     return _tidy(faces, spec)
 
@@ -165,6 +165,14 @@ def merge(faces: list[Face], overlap: float = 0.3, inside: float = 0.7) -> list[
         if all(iou(face, other) <= overlap and overlap_of_smaller(face, other) < inside for other in kept):
             kept.append(face)
     return kept
+
+
+def _is_part(face: Face, others: list[Face]) -> bool:
+    """Whether a face found in a tile is a part of a larger one that is not much less certain: an eye, half a face."""
+    return any(
+        overlap_of_smaller(face, other) >= 0.7 and _area(other) > 2 * _area(face) and face.score < other.score + 0.2
+        for other in others
+    )
 
 
 def iou(one: Face, other: Face) -> float:

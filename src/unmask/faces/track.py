@@ -40,8 +40,8 @@ class TrackSpec:
     reach: float = 1.0
     speed: float = 4.0
     growth: float = 0.7
-    limit: float = 3.2
-    after_cut: float = 1.2
+    limit: float = 2.5
+    after_cut: float = 0.8
     weak: float = 0.75
 
 
