@@ -95,7 +95,7 @@ class Sound:
             for part in resampler.resample(frame):
                 # Containers that count in milliseconds let the pieces overlap by a few samples, which the encoder
                 # takes for going back in time. Only a real gap is kept.
-                at = None if part.pts is None else round(part.pts * part.time_base * rate)
+                at = None if part.pts is None else round(part.pts * (part.time_base or 0) * rate)
                 if expected is not None and (at is None or at - expected < rate * _GAP_S):
                     at = expected
                 part.pts, part.time_base = at or 0, Fraction(1, rate)
