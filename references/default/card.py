@@ -93,7 +93,7 @@ def main() -> None:
     figures["clips"] = stages.clips_as_analyzed(candidate, manifest, "test", say)
     figures["robustness"] = robustness(load_bundle(candidate, device="cpu"), manifest, split="val", size=given.sample)
     say("robustness measured")
-    figures["speed"] = compare(candidate)
+    figures["speed"] = compare(candidate, rounds=given.rounds)
     card = card.model_copy(update={"metrics": stages.short_metrics(figures["test"])})
     figures["bundle"] = {
         "name": card.name,
@@ -129,6 +129,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--min-face-px", type=float, default=0.0, help="smaller faces are always inconclusive")
     parser.add_argument("--wear", action="store_true", help="with --val: the table of robustness too")
     parser.add_argument("--sample", type=int, default=200, help="pictures for the table of robustness")
+    parser.add_argument("--rounds", type=int, default=30, help="batches timed of each network")
     parser.add_argument("--val", action="store_true", help="validation rows only; writes no bundle")
     parser.add_argument("--write", action="store_true", help="only write the text again from figures.json")
     given = parser.parse_args()

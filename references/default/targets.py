@@ -30,7 +30,7 @@ def targets(figures: dict[str, Any]) -> list[dict[str, Any]]:
     pooled = file["pooled"]
     rows.append(_most("false positives, all test reals", pooled["false_positives"], 0.03, f"{pooled['real']:,} files"))
     sources = [row for row in file["by_source"] if row["real"]]
-    big = [row for row in sources if row["real"] >= MIN_FILES]
+    big = [row for row in sources if row["real"] >= MIN_FILES] or sources
     worst = max(big, key=lambda row: row["false_positives"]["value"])
     small = [
         f"{row['source']} {row['false_positives']['value']:.0%} of {row['real']}"
