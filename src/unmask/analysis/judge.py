@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 from unmask.analysis.clip import TrackLog
 from unmask.analysis.segments import find_segments
 from unmask.faces.types import Box
-from unmask.model import Card, decide, p_fake
+from unmask.model import Card, decide, p_fake, p_text
 from unmask.report import FaceResult, Quality, Report, TrackResult, Verdict
 
 DIGITS = 4
@@ -67,7 +67,7 @@ def judge_clip(card: Card, tracks: Sequence[TrackResult], logits: Sequence[float
     sentence = _highest(card, "clip", [z for _, z in counted], report)
     stretches = [(track.id, segment) for track, _ in counted for segment in track.segments]
     report.reasons = [
-        f"track {number} looks faked from {s.start_s:.1f} s to {s.end_s:.1f} s (score {s.p_fake:.2f})"
+        f"track {number} looks faked from {s.start_s:.1f} s to {s.end_s:.1f} s (score {p_text(s.p_fake)})"
         for number, s in stretches
     ]
     if stretches and report.verdict != "likely_fake":
@@ -102,14 +102,15 @@ def _highest(card: Card, kind: Literal["picture", "clip"], logits: Sequence[floa
     p = p_fake(level, max(logits))
     verdict = decide(level, p)
     report.verdict, report.p_fake = verdict, round(p, DIGITS)
+    score = p_text(report.p_fake)
     low, high = level.thresholds.likely_real, level.thresholds.likely_fake
     what = "face" if kind == "picture" else "track"
     who = f"the {what}" if len(logits) == 1 else f"the highest of {len(logits)} {what}s"
     if verdict == "likely_fake":
-        return f"{who} scores {p:.2f}; about {card.target_fpr:.0%} of real validation faces score {high:.2f} or more"
+        return f"{who} scores {score}; about {card.target_fpr:.0%} of real validation faces score {high:.2f} or more"
     if verdict == "likely_real":
-        return f"{who} scores {p:.2f}; about {card.target_miss:.0%} of fake validation faces score {low:.2f} or less"
-    return f"{who} scores {p:.2f}, between the thresholds {low:.2f} and {high:.2f}: the model cannot tell"
+        return f"{who} scores {score}; about {card.target_miss:.0%} of fake validation faces score {low:.2f} or less"
+    return f"{who} scores {score}, between the thresholds {low:.2f} and {high:.2f}: the model cannot tell"
 
 
 def _round_box(box: Box) -> Box:

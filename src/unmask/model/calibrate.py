@@ -21,3 +21,10 @@ def decide(level: Level, p: float) -> Decision:
     if p >= level.thresholds.likely_fake:
         return "likely_fake"
     return "likely_real" if p <= level.thresholds.likely_real else "inconclusive"
+
+
+def p_text(p: float) -> str:
+    """A score with two decimals for people; never rounded to certainty: 0.9996 reads ``>0.99``."""
+    if p > 0.99:
+        return ">0.99"
+    return "<0.01" if p < 0.01 else f"{p:.2f}"

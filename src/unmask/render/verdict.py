@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
+from unmask.model import p_text
+from unmask.model.card import LevelKind
 from unmask.report import FaceResult, Report, TrackResult, Verdict
 
 Subject = FaceResult | TrackResult
-LevelKind = Literal["face", "track", "segment", "picture", "clip"]
 
 NOT_PROOF = (
     "A score is evidence, not proof: it says how much the pixels of a face resemble the fakes and the real faces "
@@ -63,11 +63,7 @@ def score(p: float | None, missing: str = "–") -> str:
     """``p_fake`` with two decimals; never rounded up to certainty: 0.9996 reads ``>0.99``."""
     if p is None or math.isnan(p):
         return missing
-    if p > 0.99:
-        return ">0.99"
-    if p < 0.01:
-        return "<0.01"
-    return f"{p:.2f}"
+    return p_text(p)
 
 
 def seconds(value: float, *, precise: bool = True) -> str:
