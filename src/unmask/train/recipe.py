@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from unmask.base.errors import DataError
 from unmask.faces.types import CropSpec
@@ -87,6 +87,13 @@ class AugmentRecipe(_Strict):
     cutout: float = Field(default=0.05, ge=0, le=1)
 
 
+def _check_side(size: int) -> int:
+    # Maps of stride 16 and 32 must tile the crop, or the coarse one could not be laid on the fine one.
+    if size % 32:
+        raise ValueError(f"{size} is not a multiple of 32")
+    return size
+
+
 class ScheduleRecipe(_Strict):
     """How long and how fast.
 
@@ -128,6 +135,21 @@ class ScheduleRecipe(_Strict):
     processes: int = Field(default=1, ge=1)
     sizes: tuple[tuple[float, int], ...] = ()
 
+    @field_validator("sizes")
+    @classmethod
+    def _sizes_fit(cls, sizes: tuple[tuple[float, int], ...]) -> tuple[tuple[float, int], ...]:
+        for _, size in sizes:
+            _check_side(size)
+        if [part for part, _ in sizes] != sorted(part for part, _ in sizes):
+            raise ValueError("the parts do not rise")
+        return sizes
+
+    @model_validator(mode="after")
+    def _batch_fits(self) -> Self:
+        if self.batch % (2 * self.processes):
+            raise ValueError("batch is not a multiple of twice the processes")
+        return self
+
 
 class Recipe(_Strict):
     """A whole recipe; see the parts. ``seed`` fixes every sample: sample i is a function of (seed, i)."""
@@ -139,6 +161,12 @@ class Recipe(_Strict):
     sampling: SamplingRecipe = SamplingRecipe()
     augment: AugmentRecipe = AugmentRecipe()
     schedule: ScheduleRecipe = ScheduleRecipe()
+
+    @field_validator("crop")
+    @classmethod
+    def _crop_fits(cls, crop: CropSpec) -> CropSpec:
+        _check_side(crop.size)
+        return crop
 
     @property
     def steps(self) -> int:

@@ -9,7 +9,8 @@ import os
 import platform
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -95,10 +96,6 @@ def train(
         _open_folder(out, recipe, resume)
     training, validation = manifest.select("train", with_face=True), manifest.select("val", with_face=True)
     sampler = sampler_of(training, recipe)
-    if recipe.crop.size % 32:
-        raise DataError(f"crop.size {recipe.crop.size} is not a multiple of 32")
-    if recipe.schedule.batch % (2 * recipe.schedule.processes):
-        raise DataError("schedule.batch is not a multiple of twice schedule.processes")
     home = cache or out / "cache"
     regions = build_cache(training, home / "train", threads=usable_cpus(), progress=_every(say, "faces cached"))
     table = validation.table
@@ -128,16 +125,26 @@ def train(
     )
     if rank == 0:
         say(f"{len(training)} training faces, {len(validation)} validation faces, {recipe.steps} steps of {batch}")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _interruptible(trainer):
         warnings.simplefilter("ignore")
-        trainer.fit(
-            module, loaders[0], loaders[1], ckpt_path=str(last) if resume and last.exists() else None, weights_only=True
-        )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        trainer.fit(module, *loaders, ckpt_path=str(last) if resume and last.exists() else None, weights_only=True)
+        trainer.save_checkpoint(last)
     if trainer.is_global_zero:
         make_bundle(out / GRAPH, manifest, recipe, out / BUNDLE)
     return RunResult(out, out / GRAPH, out / BUNDLE, module.best, trainer.global_step * batch, module.seconds)
+
+
+@contextmanager
+def _interruptible(trainer: L.Trainer) -> Iterator[None]:
+    """Lightning ends the process on Ctrl-C; here the caller is told, as everywhere in unmask."""
+    try:
+        yield
+    except SystemExit as end:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from end
+        raise
+    if trainer.interrupted:
+        raise KeyboardInterrupt
 
 
 def _trainer(recipe: Recipe, out: Path, steps: int) -> L.Trainer:

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from unmask.base.errors import DataError
+from unmask.train.recipe import load_recipe, packaged_recipes
+
+
+@pytest.mark.parametrize("name", packaged_recipes())
+def test_every_packaged_recipe_is_valid_and_bears_its_name(name: str) -> None:
+    assert load_recipe(name).name == name
+
+
+def test_changes_are_applied_and_numbers_may_be_written_as_people_do() -> None:
+    recipe = load_recipe("default", ["schedule.lr=1e-4", "crop.size=192", "schedule.minutes=null", "schedule.sizes=[]"])
+    assert (recipe.schedule.lr, recipe.crop.size, recipe.schedule.minutes) == (1e-4, 192, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("schedule.lr", "not of the form key=value"),
+        ("schedule.speed=3", "schedule.speed"),
+        ("schedule.lr=fast", "schedule.lr"),
+        ("schedule.batch=7", "schedule.batch"),
+        ("name.x=1", "holds a value"),
+        ("crop.size=[1", "not valid YAML"),
+        ("crop.size=100", "multiple of 32"),
+        ("schedule.sizes=[[0.5, 100]]", "multiple of 32"),
+    ],
+)
+def test_wrong_changes_are_named(change: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        load_recipe("default", [change])
+
+
+def test_an_unknown_recipe_names_the_known_ones() -> None:
+    with pytest.raises(DataError, match=r"Packaged recipes: .*default"):
+        load_recipe("no-such-recipe")
+
+
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("- 1\n", encoding="utf-8")
+    with pytest.raises(DataError, match="no mapping"):
+        load_recipe(str(tmp_path / "r.yaml"))
+
+
+def test_crops_grow_with_the_schedule() -> None:
+    recipe = load_recipe("default", ["schedule.sizes=[[0.5, 160], [0.75, 192]]"])
+    assert [recipe.size_at(part) for part in (0.0, 0.49, 0.5, 0.8, 1.0)] == [160, 160, 192, 224, 224]
