@@ -73,6 +73,13 @@ def test_across_explicit_splits_the_one_nearer_to_training_goes() -> None:
     ]
 
 
+def test_groups_of_the_users_own_keep_their_names() -> None:
+    items = [item("1", "a", "train"), item("2", "b", "train"), item("3", "c", "test")]
+    kept, gone = merge_near_duplicates(items, ["0", "1", "3"], 1, regroup=False)
+    assert [(one.path, one.group) for one in kept] == [("1", "a"), ("3", "c")]
+    assert [(one.path, one.twin) for one in gone] == [("2", "3")]
+
+
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 7), st.sampled_from("abcdef"), st.sampled_from([None, "train", "test"]))))
 def test_merging_never_tears_a_group(rows: list[tuple[int, str, str | None]]) -> None:

@@ -114,6 +114,21 @@ def test_dfdc_parts(plant: Plant) -> None:
         read("auto", folder)
 
 
+@pytest.mark.parametrize("text", ["[]", '{"a.mp4": "FAKE"}', "{"])
+def test_dfdc_facts_of_another_form(plant: Plant, text: str) -> None:
+    folder = plant("set", "a.mp4")
+    (folder / "metadata.json").write_text(text)
+    with pytest.raises(DataError, match=r"metadata.json: (is not JSON|does not give facts by clip)"):
+        read("auto", folder)
+
+
+def test_deepfake_faces_without_its_columns(plant: Plant) -> None:
+    folder = plant("set", "faces_224/aa.jpg")
+    (folder / "metadata.csv").write_text("name,label\naa.mp4,REAL\n")
+    with pytest.raises(DataError, match="column missing: videoname"):
+        read("auto", folder)
+
+
 def test_140k_keeps_ffhq_numbers(plant: Plant) -> None:
     inner = "real_vs_fake/real-vs-fake"
     folder = plant("set", f"{inner}/train/real/00017.jpg", f"{inner}/valid/fake/0AB.jpg")

@@ -122,7 +122,7 @@ def test_the_splits_file_wins(plant: Plant, tmp_path: Path) -> None:
 def test_near_duplicates_share_a_group(plant: Plant, tmp_path: Path) -> None:
     src = plant("set", *(f"real/{i}.png" for i in range(6)), "fake/6.png")
     Image.open(src / "real/0.png").save(src / "fake/copy.jpg", quality=80)
-    plain = prepare("auto", src, tmp_path / "out", faces="none")
+    plain = prepare("auto", src, tmp_path / "out", faces="none", near_duplicates=None)
     merged = prepare("auto", src, tmp_path / "out", faces="none", near_duplicates=2)
 
     def groups(manifest: Manifest) -> set[str]:
@@ -130,6 +130,44 @@ def test_near_duplicates_share_a_group(plant: Plant, tmp_path: Path) -> None:
 
     assert len(groups(plain.manifest)) == 2
     assert len(groups(merged.manifest)) == 1
+
+
+def test_a_training_picture_that_is_also_in_test_is_left_out_and_named(plant: Plant, tmp_path: Path) -> None:
+    src = plant(
+        "set",
+        *(f"{split}/{kind}/{i}.png" for split in ("train", "test") for kind in ("real", "fake") for i in range(3)),
+    )
+    Image.open(src / "test/real/0.png").save(src / "train/real/copy.jpg", quality=80)
+    summary = prepare("auto", src, tmp_path / "out", faces="none")
+    assert summary.reasons == {"near-duplicate of a picture in test": 1}
+    with (tmp_path / "out/left_out.csv").open(newline="") as lines:
+        assert list(csv.DictReader(lines)) == [
+            {
+                "path": "train/real/copy.jpg",
+                "reason": "near-duplicate of a picture in test",
+                "twin": "test/real/0.png",
+            }
+        ]
+    assert "test/real/0.png" in set(summary.manifest.table["path"])
+
+
+def test_tables_that_lie_are_refused_before_faces_are_looked_for(plant: Plant, tmp_path: Path) -> None:
+    src = plant("set", "a.png", "b.png")
+    rows = "path,label,split,group,source,method\na.png,0,train,g,s,none\nb.png,1,test,g,s,gan\n"
+    (src / "splits.csv").write_text(rows)
+    with pytest.raises(DataError, match="'g' is on two sides"):
+        prepare("auto", src, tmp_path / "out")
+    parts = plant("dfdc", "part/a.mp4", "other.mp4")
+    (parts / "part/metadata.json").write_text(
+        json.dumps({"a.mp4": {"label": "REAL"}, "../other.mp4": {"label": "FAKE"}})
+    )
+    with pytest.raises(DataError, match="nothing in it could be used") as caught:
+        prepare("dfdc", parts, tmp_path / "out", faces="none")
+    assert "lies outside the folder" in caught.value.hint
+    (parts / "metadata.json").write_text(json.dumps({"part/a.mp4": {"label": "FAKE"}}))
+    with pytest.raises(DataError, match="is called real and fake"):
+        prepare("dfdc", parts, tmp_path / "out", faces="none")
+    assert not (tmp_path / "out/manifest.parquet").exists()
 
 
 def test_what_cannot_work_is_refused_before_anything_is_written(plant: Plant, tmp_path: Path) -> None:

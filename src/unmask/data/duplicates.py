@@ -47,7 +47,7 @@ def _differing_bits(words: NDArray[np.uint64]) -> NDArray[np.intp]:
 
 
 def merge_near_duplicates(
-    items: Sequence[Item], hashes: Sequence[str], distance: int
+    items: Sequence[Item], hashes: Sequence[str], distance: int, *, regroup: bool = True
 ) -> tuple[list[Item], list[LeftOut]]:
     """Give near-duplicates one group; where explicit splits part them, leave out the one nearer to training.
 
@@ -55,6 +55,8 @@ def merge_near_duplicates(
         items: The items.
         hashes: The perceptual hash of each, in hex.
         distance: Bits that may differ.
+        regroup: Whether groups may get other names. Without it only what explicit splits part is left out: for groups
+            that the user has given.
 
     Returns:
         The items that stay, with groups joined, and those that were left out.
@@ -81,9 +83,9 @@ def merge_near_duplicates(
             # Merging would tear a whole group out of its split: the picture nearer to training goes instead.
             drop, stay = sorted((i, j), key=lambda k: order[side[find(items[k].group)]])
             kept_in = side[find(items[stay].group)]
-            gone[drop] = LeftOut(items[drop].path, f"near-duplicate of a picture in {kept_in}")
+            gone[drop] = LeftOut(items[drop].path, f"near-duplicate of a picture in {kept_in}", twin=items[stay].path)
             continue
         head[high] = low
         side[low] = next(iter(sides), None)
-    kept = [replace(item, group=find(item.group)) for i, item in enumerate(items) if i not in gone]
+    kept = [replace(item, group=find(item.group)) if regroup else item for i, item in enumerate(items) if i not in gone]
     return kept, list(gone.values())

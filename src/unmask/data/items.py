@@ -68,11 +68,13 @@ class LeftOut:
         path: Relative to the data set's folder.
         reason: A few words that are the same for all of a kind, since they are counted.
         failed: Whether the file is at fault, not the choice: it cannot be read.
+        twin: Of a near-duplicate, the picture that stays.
     """
 
     path: str
     reason: str
     failed: bool = False
+    twin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from io import StringIO
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import polars as pl
@@ -78,7 +78,7 @@ def prepare(
     fps: float | None = None,
     fraction: float = 0.15,
     seed: int = 0,
-    near_duplicates: int | None = None,
+    near_duplicates: int | None = 2,
     options: ReadOptions | None = None,
     suffix: str = ".parquet",
     on_progress: Callable[[int, int], None] | None = None,
@@ -101,7 +101,8 @@ def prepare(
         fraction: Share of the groups that goes to validation, and to test, where nothing else says so.
         seed: Of the split.
         near_duplicates: Pictures whose perceptual hashes differ in at most so many of 64 bits come into one group;
-            where explicit splits part them, the one nearer to training is left out. None: not looked for.
+            where explicit splits part them, the one nearer to training is left out. None: not looked for. Groups that
+            ``splits`` gives keep their names.
         options: Class names and source name.
         suffix: ``.parquet`` or ``.csv``.
         on_progress: Called with (done, all) files.
@@ -122,6 +123,8 @@ def prepare(
     if splits is not None:
         items, more = _by_splits_file(items, src, splits)
         left_out += more
+    # What the layout says is checked before hours go into looking for faces.
+    assign_splits(items, fraction=fraction, seed=seed)
     # One thread within a picture: the pictures themselves are looked at side by side.
     backend = load_backend(faces, device=device, threads=1)
     detector = _fingerprint(faces)
@@ -144,7 +147,9 @@ def prepare(
                 on_progress(done, len(items))
     kept = [item for item in items if item.path in found]
     if near_duplicates is not None:
-        kept, more = merge_near_duplicates(kept, [found[item.path][0]["phash"] for item in kept], near_duplicates)
+        hashes = [found[item.path][0]["phash"] for item in kept]
+        own_groups = splits is not None or reader.name == "splits"
+        kept, more = merge_near_duplicates(kept, hashes, near_duplicates, regroup=not own_groups)
         left_out += more
     kept = assign_splits(kept, fraction=fraction, seed=seed)
     if not kept:
@@ -155,7 +160,9 @@ def prepare(
     file = out / f"manifest{suffix}"
     manifest.write(file)
     text = StringIO()
-    csv.writer(text).writerows([("path", "reason"), *((item.path, item.reason) for item in left_out)])
+    csv.writer(text).writerows(
+        [("path", "reason", "twin"), *((item.path, item.reason, item.twin) for item in left_out)]
+    )
     write_text(out / "left_out.csv", text.getvalue())
     return Summary(file, manifest, reader.name, left_out)
 
@@ -168,15 +175,21 @@ def _fingerprint(faces: str) -> str:
 
 
 def _read(given: Iterable[Item | LeftOut]) -> tuple[list[Item], list[LeftOut]]:
-    items, left_out = [], []
+    items: dict[str, Item] = {}
+    left_out = []
     for one in given:
+        path = PurePosixPath(one.path)
         if isinstance(one, LeftOut):
             left_out.append(one)
-        elif Path(one.path).suffix.lower() in PICTURES | CLIPS:
-            items.append(one)
-        else:
+        elif path.is_absolute() or ".." in path.parts:
+            left_out.append(LeftOut(one.path, "lies outside the folder"))
+        elif path.suffix.lower() not in PICTURES | CLIPS:
             left_out.append(LeftOut(one.path, "neither picture nor clip by its name"))
-    return items, left_out
+        elif items.setdefault(one.path, one).label != one.label:
+            raise DataError(
+                "is called real and fake", path=one.path, hint="Correct the table of the data set, or use --splits FILE"
+            )
+    return list(items.values()), left_out
 
 
 def _by_splits_file(items: list[Item], src: Path, file: Path) -> tuple[list[Item], list[LeftOut]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from unmask.base.errors import DataError
 from unmask.data.items import CLIPS, NO_METHOD, Item, Layout, LeftOut, ReadOptions, media_files, relative
@@ -16,15 +17,22 @@ def _tables(folder: Path) -> list[Path]:
     return sorted([*folder.glob(_TABLE), *folder.glob(f"*/{_TABLE}")])
 
 
+def _rows(table: Path) -> dict[str, dict[str, Any]]:
+    try:
+        rows = json.loads(table.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"is not JSON: {error}", path=str(table), hint="Download this part of DFDC again") from error
+    if not (isinstance(rows, dict) and all(isinstance(row, dict) for row in rows.values())):
+        raise DataError(
+            "does not give facts by clip", path=str(table), hint='It looks like {"a.mp4": {"label": "FAKE", ...}, ...}'
+        )
+    return rows
+
+
 def _read(folder: Path, options: ReadOptions) -> Iterator[Item | LeftOut]:
     source = options.source or "dfdc-clips"
     for table in _tables(folder):
-        try:
-            rows = json.loads(table.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(
-                f"is not JSON: {error}", path=str(table), hint="Download this part of DFDC again"
-            ) from error
+        rows = _rows(table)
         for name, row in sorted(rows.items()):
             path = relative(table.parent / name, folder)
             if not (table.parent / name).is_file():
