@@ -40,7 +40,7 @@ class TrackSpec:
     reach: float = 1.0
     speed: float = 4.0
     growth: float = 0.7
-    limit: float = 2.5
+    limit: float = 3.2
     after_cut: float = 0.8
     weak: float = 0.75
 
