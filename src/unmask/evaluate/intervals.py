@@ -12,7 +12,7 @@ from unmask.evaluate.metrics import Scores, measure
 
 RATES = {
     **dict.fromkeys(("coverage_fake", "found", "missed", "inconclusive_fake"), True),
-    **dict.fromkeys(("coverage_real", "false_positives", "cleared", "inconclusive_real"), False),
+    **dict.fromkeys(("coverage_real", "false_positives", "cleared", "inconclusive_real", "recall_real"), False),
 }
 """Metrics that are a share of the fakes (True) or of the reals (False)."""
 
@@ -49,7 +49,7 @@ def estimates(
     """
     point = measure(scores, by=by)
     codes = np.unique(np.asarray(groups), return_inverse=True)[1]
-    drawn = [measure(scores, weights, by=by) for weights in _resamples(codes, draws, seed)] if len(scores) else []
+    drawn = [measure(scores, weights, by=by) for weights in resamples(codes, draws, seed)] if len(scores) else []
     fewest = min((len(np.unique(codes[side])) for side in (scores.fake, ~scores.fake) if side.any()), default=0)
     result: dict[str, Estimate] = {}
     for name, value in point.items():
@@ -65,7 +65,7 @@ def estimates(
     return result
 
 
-def _resamples(codes: NDArray[np.intp], draws: int, seed: int) -> Iterator[NDArray[np.float64]]:
+def resamples(codes: NDArray[np.intp], draws: int, seed: int) -> Iterator[NDArray[np.float64]]:
     """Row weights: how often the row's group was drawn, in chunks that fit in memory."""
     rng = np.random.default_rng(seed)
     groups = int(codes.max()) + 1 if len(codes) else 0

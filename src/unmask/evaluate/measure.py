@@ -15,7 +15,9 @@ LEVELS = ("file", "face", "clip")
 """``file``: pictures and clips as a user meets them; ``face``: every picture and frame, its one face; ``clip``."""
 
 
-def summarize(predictions: pl.DataFrame, card: Card, *, draws: int = 1000, seed: int = 0) -> dict[str, Any]:
+def summarize(
+    predictions: pl.DataFrame, card: Card, *, draws: int = 1000, seed: int = 0, full: bool = False
+) -> dict[str, Any]:
     """All tables of a table of predictions.
 
     Args:
@@ -23,20 +25,24 @@ def summarize(predictions: pl.DataFrame, card: Card, *, draws: int = 1000, seed:
         card: Of the bundle.
         draws: Bootstrap resamples.
         seed: Of the bootstrap.
+        full: Every metric by source and by method, not only those that the tables show.
 
     Returns:
-        ``protocol`` in words and numbers, and for each of :data:`LEVELS` that has rows ``pooled``, ``by_source`` and
-        ``by_method``.
+        ``protocol`` in words and numbers, and for each of :data:`LEVELS` that has rows ``pooled``, ``confusion``,
+        ``classes`` (the classification report), ``by_source`` and ``by_method``.
     """
     units = {"file": files_of(predictions, card), "face": faces_of(predictions), "clip": clips_of(predictions, card)}
     result: dict[str, Any] = {"protocol": protocol(predictions, card, draws)}
     for name in LEVELS:
         table = units[name]
         if table.height:
+            pooled, counts = tables.pooled(table, draws=draws, seed=seed), tables.confusion(table)
             result[name] = {
-                "pooled": tables.pooled(table, draws=draws, seed=seed),
-                "by_source": tables.by_source(table, draws=draws, seed=seed),
-                "by_method": tables.by_method(table, draws=draws, seed=seed),
+                "pooled": pooled,
+                "confusion": counts,
+                "classes": tables.class_report(pooled, counts),
+                "by_source": tables.by_source(table, draws=draws, seed=seed, full=full),
+                "by_method": tables.by_method(table, draws=draws, seed=seed, full=full),
             }
     return result
 

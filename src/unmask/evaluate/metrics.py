@@ -86,6 +86,7 @@ def _rates(s: Scores, w: Array) -> dict[str, Array]:
     hits, alarms = w @ (s.fake & s.called_fake).astype(float), w @ (~s.fake & s.called_fake).astype(float)
     missed, cleared = w @ (s.fake & s.called_real).astype(float), w @ (~s.fake & s.called_real).astype(float)
     right_real = seen_reals - alarms
+    passed = right_real + fakes - hits  # everything that is not called fake
     return {
         "coverage_real": _ratio(seen_reals, reals),
         "coverage_fake": _ratio(seen_fakes, fakes),
@@ -98,6 +99,9 @@ def _rates(s: Scores, w: Array) -> dict[str, Array]:
         "precision": _ratio(hits, hits + alarms),
         "f1": _ratio(2 * hits, hits + alarms + fakes),
         "accuracy": _ratio(hits + right_real, fakes + seen_reals),
+        "precision_real": _ratio(right_real, passed),
+        "recall_real": _ratio(right_real, seen_reals),
+        "f1_real": _ratio(2 * right_real, passed + seen_reals),
     }
 
 

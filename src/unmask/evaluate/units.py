@@ -66,11 +66,13 @@ def _clip(frames: pl.DataFrame, card: Card) -> dict[str, Any]:
     unit |= {"path": first["clip"], "frames": frames.height, "frames_with_face": seen.height}
     if not seen.height:
         return unit | {"logit": None, "p_fake": None, "verdict": "no_face"}
+    # A detector that is handed whole pictures has scores without boxes; sizes do not count for it.
+    boxes = [tuple(box) for box in seen.select(BOX).fill_null(0.0).iter_rows()]
     log = TrackLog(
-        times=seen["time_s"].to_list(),
-        boxes=[tuple(box) for box in seen.select(BOX).iter_rows()],
+        times=seen["time_s"].fill_null(0.0).to_list(),
+        boxes=boxes,
         logits=seen["logit"].to_list(),
-        qualities=[(min(x1 - x0, y1 - y0), 0.0, 1.0) for x0, y0, x1, y1 in seen.select(BOX).iter_rows()],
+        qualities=[(min(x1 - x0, y1 - y0), 0.0, 1.0) for x0, y0, x1, y1 in boxes],
     )
     track, mean = judge_track(card, 0, log), log.mean_logit
     report = Report(path=first["clip"], verdict="error")
