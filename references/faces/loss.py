@@ -18,12 +18,13 @@ RADIUS, CANDIDATES = 2.5, 10
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights of the four losses (YuNet's own, but for the points, which faces at all angles make harder)."""
+    """Weights of the four losses (YuNet's own, but for the points and for cells that own no face: ``denied``)."""
 
     cls: float = 1.0
     obj: float = 1.0
+    denied: float = 2.0
     box: float = 5.0
-    points: float = 0.3
+    points: float = 0.5
 
 
 def grid(height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
@@ -121,7 +122,9 @@ def detection_loss(
     xy = cells[:, :2]
     within = ((xy > truth[:, :, None, :2]) & (xy < truth[:, :, None, 2:4])).all(-1) & doubt[:, :, None]
     heard = owned | ~within.any(1)
-    parts = {"obj": F.binary_cross_entropy_with_logits(obj, owned.float(), reduction="none")[heard].sum() / number}
+    wrong = F.binary_cross_entropy_with_logits(obj, owned.float(), reduction="none")
+    # What is taken for a face where none is costs more than a cell that is too modest: its neighbours speak for it.
+    parts = {"obj": (wrong * torch.where(owned, 1.0, weights.denied))[heard].sum() / number}
     image, cell = owned.nonzero(as_tuple=True)
     want = truth[image, owner[image, cell]]
     parts["cls"] = F.binary_cross_entropy_with_logits(cls[image, cell], match[image, cell], reduction="sum") / number

@@ -253,12 +253,12 @@ def alarms(finders: dict[str, Any], paths: list[Path]) -> dict[str, Any]:
 
 def choose(net: YuNet, data: Path, rows: list[Row], negatives: Path | None) -> None:
     """What a threshold costs: no face, by set, and alarms in val negatives, for a ladder of thresholds."""
-    ladder = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
+    ladder = (0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8)
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(f"{row.source}-{row.label}", []).append(row)
     for name, group in sorted(groups.items()):
-        pixels = [np.asarray(read(data / row.path)) for row in group[:250]]
+        pixels = [np.asarray(read(data / row.path)) for row in group[:60]]
         line = [sum(not search(net, p, spec=SearchSpec(threshold=t)) for p in pixels) / len(pixels) for t in ladder]
         print(f"{name:32s} {len(pixels):4d} " + " ".join(f"{100 * v:6.2f}" for v in line), flush=True)
     if negatives:

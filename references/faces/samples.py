@@ -18,6 +18,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 Array = NDArray[np.float32]
 SURE, LIKELY = 0.65, 0.35
 """Teacher's score from which a face is taught; from which one that fills a good part of its picture is."""
+WITH_BODIES = {"press", "portraits", "ai-portraits", "web", "ffhq", "synthetic-sdxl"}
+"""Sources with more than a face in the picture: hands, badges and cloth are what is taken for faces most often."""
 MIRROR = [1, 0, 2, 4, 3]
 
 
@@ -98,7 +100,7 @@ class Maker:
     def __init__(self, sources: dict[str, list[Source]], negatives: Path, rng: np.random.Generator) -> None:
         self.sources, self.rng = sources, rng
         self.names = sorted(sources)
-        weight = np.array([len(sources[n]) ** 0.5 for n in self.names])
+        weight = np.array([len(sources[n]) ** 0.5 * (2.5 if n in WITH_BODIES else 1) for n in self.names])
         self.weights = weight / weight.sum()
         files = sorted(negatives.glob("*.png"))
         self.walls = [f for f in files if f.name.startswith("wall")]
@@ -154,7 +156,7 @@ class Maker:
         image = self.plain(width, height)
         draw = ImageDraw.Draw(image)
         base, spread = self.rng.integers(0, 200, 3), int(self.rng.integers(10, 120))
-        low = self.log_uniform(5, 40)
+        low = self.log_uniform(5, 0.3 * min(width, height))
         for _ in range(int(self.rng.integers(10, 160))):
             x, y, r = self.rng.uniform(0, width), self.rng.uniform(0, height), self.log_uniform(low, low * 4)
             q = r * self.rng.uniform(0.6, 1.4)
@@ -356,16 +358,18 @@ class Maker:
 
     def nothing(self, width: int, height: int) -> Canvas:
         """No face at all."""
-        canvas = Canvas(self.background(width, height))
-        self.distract(canvas, int(self.rng.integers(0, 6)))
+        # One thing alone in the middle of a plain picture is what the look inside a black border shows.
+        alone = self.rng.random() < 0.35
+        canvas = Canvas(self.plain(width, height) if alone else self.background(width, height))
+        self.distract(canvas, 1 if alone else int(self.rng.integers(0, 6)))
         return canvas
 
     def sample(self, width: int, height: int) -> tuple[NDArray[np.uint8], Array]:
         """H×W×3 uint8 RGB, and faces N×15: box, points, taught (else neither taught nor denied)."""
         kind, large = self.rng.random(), min(width, height) >= 512
-        if kind < 0.24:
+        if kind < 0.36:
             canvas = self.nothing(width, height)
-        elif kind < (0.36 if large else 0.5):
+        elif kind < (0.45 if large else 0.58):
             canvas = self.crowd(width, height)
         else:
             canvas = self.scene(width, height, *((0.3, 1.15) if large else (0.09, 1.1)))

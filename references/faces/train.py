@@ -48,7 +48,8 @@ class Batches(IterableDataset[tuple[Tensor, Tensor]]):
             waiting.append(batch)
             if len(waiting) > 12:
                 yield mirrored(*waiting[6])
-                yield quarter(*waiting.pop(0))
+                older = quarter(*waiting.pop(0))
+                yield older if rng.random() < 0.5 else mirrored(*older)
 
 
 def collate(samples: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:
