@@ -68,3 +68,17 @@ class DataError(UnmaskError):
     """A data set, a manifest or a recipe cannot be used as given."""
 
     code = "data"
+
+
+class DownloadError(UnmaskError):
+    """A file cannot be fetched, or what came is not what was promised.
+
+    Attributes:
+        unreachable: Nobody answered, so that a later try may go well.
+    """
+
+    code = "download"
+
+    def __init__(self, message: str, *, hint: str = "", path: str | None = None, unreachable: bool = False) -> None:
+        super().__init__(message, hint=hint, path=path)
+        self.unreachable = unreachable
