@@ -67,7 +67,6 @@ def _handler(server_of: Callable[[], Server]) -> type[BaseHTTPRequestHandler]:
             server = server_of()
             page = server.pages.get(self.path) or server.others(self) or Page(b"no such page", status=404)
             page.asked.append({**dict(self.headers.items()), "method": self.command, "path": self.path})
-            self.close_connection = True
             if page.failures > 0:
                 page.failures -= 1
                 self.send_error(503)
@@ -78,6 +77,7 @@ def _handler(server_of: Callable[[], Server]) -> type[BaseHTTPRequestHandler]:
                 self.send_response(416)
                 self.send_header("Content-Range", f"bytes */{len(data)}")
                 self.send_header("Content-Length", "0")
+                self.send_header("Connection", "close")
                 self.end_headers()
                 return
             self.send_response(206 if start is not None else status)
@@ -87,6 +87,7 @@ def _handler(server_of: Callable[[], Server]) -> type[BaseHTTPRequestHandler]:
             for name, value in (("ETag", page.etag), ("Last-Modified", page.modified), ("Location", page.location)):
                 if value is not None:
                     self.send_header(name, value)
+            self.send_header("Connection", "close")
             for name, value in page.headers.items():
                 self.send_header(name, value)
             if page.length is not None:

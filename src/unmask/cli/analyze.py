@@ -95,8 +95,16 @@ def analyze(
         ),
     ] = None,
     model: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A bundle of your own. Default: the packaged one.", rich_help_panel=_LOOK),
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="A bundle: a file, https://… or hf://OWNER/NAME/FILE. Default: the packaged one.",
+            rich_help_panel=_LOOK,
+        ),
+    ] = None,
+    sha256: Annotated[
+        str | None,
+        typer.Option(metavar="HEX", help="The SHA-256 that the model must have.", rich_help_panel=_LOOK),
     ] = None,
     device: Annotated[
         str,
@@ -132,8 +140,18 @@ def analyze(
         with stop.interruptible():
             try:
                 from unmask.analysis import Detector
+                from unmask.model.fetch import locate
 
-                detector = Detector(model, faces=faces, device=device, threads=threads)
+                if sha256 is not None and model is None:
+                    raise UsageError("--sha256 goes with --model", hint="Name the model too")
+                place = locate(model, sha256, quiet=quiet) if model is not None else None
+                detector = Detector(
+                    place.path if place else None,
+                    faces=faces,
+                    device=device,
+                    threads=threads,
+                    sha256=place.sha256 if place else None,
+                )
             except UnmaskError as error:
                 # Without a detector no input can be judged: the call has to change, whatever the reason.
                 raise UsageError(error.message, hint=error.hint, path=error.path) from error

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from unmask.base.download import cache_home
 from unmask.base.errors import UsageError
 from unmask.cli.analyze import set_up_logging
 from unmask.cli.app import FAILED, INTERRUPTED, OK, say
@@ -30,7 +31,8 @@ def play(
         typer.Option("-o", "--out", metavar="FILE", help="Where to keep it (.mp4). Default: a folder of the cache."),
     ] = None,
     fps: Annotated[float, typer.Option(metavar="N", help="Frames a second that are looked at.")] = 3.0,
-    model: Annotated[Path | None, typer.Option(metavar="FILE", help="A bundle of your own.")] = None,
+    model: Annotated[str | None, typer.Option(metavar="MODEL", help="See `unmask analyze --help`.")] = None,
+    sha256: Annotated[str | None, typer.Option(metavar="HEX", help="Of the model.")] = None,
     faces: Annotated[str | None, typer.Option(metavar="HOW", help="See `unmask analyze --help`.")] = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     debug: Annotated[bool, typer.Option("--debug", help="Print tracebacks.")] = False,
@@ -47,7 +49,7 @@ def play(
     progress = make_progress(1, quiet=False)
     try:
         with stop.listening(), stop.interruptible():
-            detector = Detector(model, faces=faces, device=device)
+            detector = Detector(model, faces=faces, device=device, sha256=sha256)
             result = detector.run(source, name=clip, fps=fps, progress=progress.start(clip))
             target = out or cached(source, clip=is_clip(result))
             write_annotated(source, clip, result, target, detector.card.map_range, progress.start(clip))
@@ -64,9 +66,8 @@ def play(
 
 def cached(source: Path, *, clip: bool) -> Path:
     """Where the annotated copy of a file lies: a folder of the cache, by its full path, so that nothing piles up."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
     key = hashlib.sha256(os.fsencode(source.resolve())).hexdigest()[:12]
-    return Path(home) / "unmask" / "play" / key / f"{source.name}{'.mp4' if clip else '.png'}"
+    return cache_home() / "play" / key / f"{source.name}{'.mp4' if clip else '.png'}"
 
 
 def player() -> list[str] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from unmask.base.errors import BundleError
+from unmask.base.download import parse_sha256
+from unmask.base.errors import BundleError, UsageError
 from unmask.base.ort import make_session, resolve_device
 from unmask.model.card import METADATA_KEY, Card
 from unmask.model.packaged import DEFAULT_SHA256, default_bundle
 
 _BATCH = 32
+_COLLAPSED = re.compile(r"(https?|hf):[/\\][^/\\]")
 
 
 class Bundle:
     """A loaded detector. Safe to use from several threads.
 
     Attributes:
+        path: Where it was read from.
         card: What the bundle says of itself.
         sha256: Of the file.
         provider: The device that runs it, e.g. ``cpu``.
     """
 
     def __init__(self, data: bytes, *, path: str, device: str = "auto", threads: int | None = None) -> None:
+        self.path = path
         self.sha256 = hashlib.sha256(data).hexdigest()
         self.provider = resolve_device(device)[0]
         try:
@@ -76,6 +81,32 @@ class Bundle:
             maps.append(evidence)
         return np.concatenate(logits), np.concatenate(maps)
 
+    def check(self) -> None:
+        """Run the network on black, white and noise, and see that it answers as a bundle must.
+
+        Raises:
+            BundleError: It fails, gives no finite numbers or other shapes, or judges a crop by those beside it.
+        """
+        size = self.card.crop.size
+        crops = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), np.uint8)
+        crops[0], crops[1] = 0, 255
+        try:
+            logits, maps = self.score(crops)
+            alone = self.score(crops[2:])[0]
+        except Exception as error:  # onnxruntime has no base class of its own for errors at run time
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise BundleError(f"the network fails on a batch of three: {reason}", path=self.path) from error
+        if logits.shape != (3,) or maps.ndim != 3 or len(maps) != 3:
+            raise BundleError(f"three crops gave logit {logits.shape} and map {maps.shape}", path=self.path)
+        if not (np.isfinite(logits).all() and np.isfinite(maps).all()):
+            raise BundleError("plain crops give no finite scores", path=self.path)
+        if abs(float(alone[0] - logits[2])) > 0.05 * max(1.0, abs(float(alone[0]))):
+            raise BundleError(
+                f"the same crop scores {alone[0]:.4f} alone and {logits[2]:.4f} among others",
+                hint="Export the network in evaluation mode",
+                path=self.path,
+            )
+
 
 def _read_card(metadata: dict[str, str], path: str) -> Card:
     text = metadata.get(METADATA_KEY)
@@ -105,7 +136,8 @@ def load_bundle(
     """Load the packaged bundle, or another one.
 
     Args:
-        path: An ONNX file with a card; None for the packaged one.
+        path: An ONNX file with a card, or the address of one as text (see :func:`unmask.model.fetch.locate`); None for
+            the packaged one.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ...
         threads: Threads within an operator.
         sha256: The hash that the file must have, in hex. Without it a file ``PATH.sha256`` beside the bundle is
@@ -114,15 +146,21 @@ def load_bundle(
     Raises:
         BundleError: Missing, damaged, without a card, with tensors outside the file, or of another hash.
         DeviceError: The device asked for is not there.
+        UsageError: The address or the hash is not one.
+        DownloadError: It cannot be fetched.
     """
-    file = Path(path) if path is not None else default_bundle()
+    from unmask.model.fetch import locate
+
+    file, wanted = locate(path if path is not None else default_bundle(), sha256)
     try:
         data = file.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise BundleError(f"cannot read the model: {reason}", hint="Check --model", path=str(file)) from error
-    wanted = sha256 or (DEFAULT_SHA256 if path is None else _sidecar(file))
-    if wanted and hashlib.sha256(data).hexdigest() != wanted.lower():
+        # Path() makes https:/ of https://.
+        hint = "Give an address as text, not as a Path" if _COLLAPSED.match(str(path)) else "Check --model"
+        raise BundleError(f"cannot read the model: {reason}", hint=hint, path=str(file)) from error
+    wanted = wanted or (DEFAULT_SHA256 if path is None else _sidecar(file))
+    if wanted and hashlib.sha256(data).hexdigest() != wanted:
         raise BundleError(
             "the file does not have the SHA-256 that was promised",
             hint="It is damaged or was changed: get it again, or correct the hash",
@@ -135,7 +173,15 @@ def load_bundle(
 
 def _sidecar(file: Path) -> str | None:
     beside = file.with_name(f"{file.name}.sha256")
-    return beside.read_text().split()[0] if beside.is_file() else None
+    if not beside.is_file():
+        return None
+    words = beside.read_text(encoding="utf-8", errors="replace").split()
+    try:
+        return parse_sha256(words[0] if words else "")
+    except UsageError as error:
+        raise BundleError(
+            "this file beside the model holds no SHA-256", hint="Correct or remove it", path=str(beside)
+        ) from error
 
 
 def refuse_external_data(data: bytes, path: str) -> Any:
@@ -207,9 +253,6 @@ def pack(graph: Path | bytes, card: Card, out: Path) -> str:
         model.metadata_props.add(key=key, value=value)
     data: bytes = model.SerializeToString()
     bundle = Bundle(data, path=name, device="cpu", threads=1)
-    size = card.crop.size
-    logits, maps = bundle.score(np.zeros((2, size, size, 3), np.uint8))
-    if logits.shape != (2,) or maps.ndim != 3 or len(maps) != 2 or not np.isfinite(logits).all():
-        raise BundleError(f"two black crops gave logit {logits.shape} and map {maps.shape}", path=name)
+    bundle.check()
     write_bytes(out, data)
     return bundle.sha256
