@@ -110,6 +110,16 @@ def test_a_given_box_is_judged_beside_the_faces_found(detector: Detector, astron
     assert other[0].box == (350, 350, 450, 450)
 
 
+@pytest.mark.parametrize("box", [(600, 10, 700, 110), (-90, -90, 0.5, 0.5), (5, 5, 5.5, 5.5)])
+def test_a_box_beside_the_picture_gets_no_score(
+    detector: Detector, astronaut: NDArray[np.uint8], box: tuple[float, float, float, float]
+) -> None:
+    with pytest.raises(UsageError, match="no pixel of the picture"):
+        detector.analyze(astronaut, box=box)
+    report = detector.analyze(astronaut, box=box, on_error="report")
+    assert (report.verdict, report.p_fake, report.faces) == ("error", None, [])
+
+
 @pytest.mark.parametrize("options", [{"box": (9, 0, 3, 5)}, {"fps": 0}, {"fps": float("nan")}, {"max_frames": 0}])
 def test_options_without_sense_are_refused(detector: Detector, picture: Path, options: dict[str, object]) -> None:
     with pytest.raises(UsageError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from pathlib import Path, PurePath
 from types import SimpleNamespace
 
@@ -113,6 +114,27 @@ def test_a_closed_folder_becomes_a_row(tree: Path) -> None:
     items = list(find_inputs(["a"]))
     (tree / "a/deep").chmod(0o755)
     assert [i.error is not None for i in items] == [False, False, True, False]
+
+
+def test_a_folder_that_may_be_listed_but_not_entered(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Path.is_dir
+
+    def is_dir(path: Path) -> bool:  # root may enter every folder, so the refusal is played
+        if path.name == "x.jpg":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    assert tree / "a" / "x.jpg" in [tree / str(item.source) for item in find_inputs(["a"])]
+
+
+def test_a_name_that_comes_thousands_of_times_stays_quick_and_apart() -> None:
+    lines = [f"/there/is/none/{i}/0001.jpg" for i in range(3000)] + ["3/0001.jpg", "2/0001.jpg"]
+    started = time.process_time()
+    relatives = [str(item.relative) for item in find_inputs([], files_from=lines)]
+    assert time.process_time() - started < 10  # minutes, when every number was tried again for each
+    assert len(set(relatives)) == len(lines)
+    assert relatives[:3] == ["0001.jpg", "2/0001.jpg", "3/0001.jpg"]
 
 
 def test_stdin(monkeypatch: pytest.MonkeyPatch) -> None:

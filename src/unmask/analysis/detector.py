@@ -143,7 +143,7 @@ class Detector:
         with clock("decode"):
             image = next(iter(media.frames())).image
         with clock("detect"):
-            faces = look.with_box(self.backend.find(image))
+            faces = look.with_box(self.backend.find(image), image)
         with clock("score"):
             scored = self._score(Frame(image), faces)
         for face, sample in zip(faces, scored, strict=True):
@@ -158,7 +158,7 @@ class Detector:
         for frame in clock.wrap("decode", media.frames(look.fps, look.max_frames, ahead=AHEAD)):
             count += 1
             with clock("detect"):
-                found = look.with_box_track(search.update(frame))
+                found = look.with_box_track(search.update(frame), frame.image)
             with clock("score"):
                 scored = self._score(frame, [face for _, face in found])
             for (number, _), sample in zip(found, scored, strict=True):
@@ -287,19 +287,30 @@ class _Look:
         if box is not None and not (box[0] < box[2] and box[1] < box[3] and all(map(math.isfinite, box))):
             raise UsageError(f"{box} is not a box", hint="Give X0,Y0,X1,Y1 in pixels with X0 < X1 and Y0 < Y1")
 
-    def with_box(self, faces: list[Face]) -> list[Face]:
+    def with_box(self, faces: list[Face], image: NDArray[np.uint8]) -> list[Face]:
         """The faces found and the one given; a found one that it covers is left out, for it is the same."""
         if self.box is None:
             return faces
-        given = Face(self.box, 1.0)
+        given = self._given(self.box, image)
         return [given, *(face for face in faces if iou(face, given) < SAME_FACE)]
 
-    def with_box_track(self, found: list[tuple[int, Face]]) -> list[tuple[int, Face]]:
+    def with_box_track(self, found: list[tuple[int, Face]], image: NDArray[np.uint8]) -> list[tuple[int, Face]]:
         """The same for a clip, where the given box is a track of its own."""
         if self.box is None:
             return found
-        given = Face(self.box, 1.0)
+        given = self._given(self.box, image)
         return [(BOX_TRACK, given), *((n, face) for n, face in found if iou(face, given) < SAME_FACE)]
+
+    @staticmethod
+    def _given(box: Box, image: NDArray[np.uint8]) -> Face:
+        """The box as a face. One that lies beside the picture would be judged by pixels that are not in it."""
+        height, width = image.shape[:2]
+        if min(box[2], width) - max(box[0], 0) < 1 or min(box[3], height) - max(box[1], 0) < 1:
+            raise UsageError(
+                f"the box {box} holds no pixel of the picture, which is {width}×{height}",
+                hint="Give X0,Y0,X1,Y1 in pixels of the upright picture",
+            )
+        return Face(box, 1.0)
 
 
 def _renumbered(logs: dict[int, TrackLog], stays: set[int]) -> dict[int, TrackLog]:

@@ -33,10 +33,17 @@ def find_segments(times: Sequence[float], logits: Sequence[float], level: Level)
     if len(t) < 2:
         return []
     inside = np.zeros(len(t), bool)
+    # The sum and the number of the samples below the threshold up to each place: what lies outside of a window is
+    # then two differences, however long the track is.
+    below = np.array([decide(level, p_fake(level, float(v))) != "likely_fake" for v in z])
+    count, total = (np.concatenate([[0.0], np.cumsum(part)]) for part in (below, np.where(below, z, 0.0)))
     for first, last in _windows(t):
         mean = float(z[first:last].mean())
         if decide(level, p_fake(level, mean)) == "likely_fake":
-            _mark(inside, z, first, last, mean, level)
+            rest = count[-1] - count[last] + count[first]
+            low = (total[-1] - total[last] + total[first]) / rest if rest else -np.inf
+            # Never above the highest sample of the window, as rounding could have it.
+            _mark(inside, z, first, last, min((mean + low) / 2, float(z[first:last].max())))
     return [_segment(t, z, first, last, level) for first, last in _runs(inside)]
 
 
@@ -48,17 +55,14 @@ def _windows(t: NDArray[np.float64]) -> list[tuple[int, int]]:
     return [(first, last) for first, last in windows if last <= len(t)]
 
 
-def _mark(inside: NDArray[np.bool_], z: NDArray[np.float64], first: int, last: int, mean: float, level: Level) -> None:
-    rest = np.delete(z, slice(first, last))
-    below = rest[[decide(level, p_fake(level, float(v))) != "likely_fake" for v in rest]] if rest.size else rest
-    cut = (mean + float(below.mean())) / 2 if below.size else -np.inf
+def _mark(inside: NDArray[np.bool_], z: NDArray[np.float64], first: int, last: int, cut: float) -> None:
+    """Mark what belongs to a window: its samples from ``cut`` on, and those beside it without a lower one between."""
     members = np.flatnonzero(z[first:last] >= cut) + first
     low, high = int(members[0]), int(members[-1])
-    while low > 0 and z[low - 1] >= cut:
-        low -= 1
-    while high + 1 < len(z) and z[high + 1] >= cut:
-        high += 1
-    inside[low : high + 1] = True
+    before, after = np.flatnonzero(z[:low] < cut), np.flatnonzero(z[high + 1 :] < cut)
+    low = int(before[-1]) + 1 if before.size else 0
+    high = high + 1 + int(after[0]) if after.size else len(z)
+    inside[low:high] = True
 
 
 def _runs(inside: NDArray[np.bool_]) -> list[tuple[int, int]]:

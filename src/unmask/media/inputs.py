@@ -52,7 +52,7 @@ def find_inputs(paths: Iterable[str], *, files_from: Iterable[str] | None = None
     Yields:
         Items, one by one, while folders are still being walked.
     """
-    used: set[str] = set()
+    used: dict[str, int] = {}
     for item in _all(paths, files_from):
         yield _unique(item, used)
 
@@ -156,9 +156,13 @@ def _walk(root: Path, folder: Path, seen: set[tuple[int, int]]) -> Iterator[Inpu
         if entry.name.startswith(".") or entry.name == "__MACOSX":
             continue
         path = folder / entry.name
-        if path.is_dir():
+        try:
+            is_folder, is_file = path.is_dir(), path.is_file()
+        except OSError:  # the folder may be listed but not entered: the file says so itself when it is opened
+            is_folder, is_file = False, True
+        if is_folder:
             yield from _walk(root, path, seen)
-        elif path.is_file() and path.suffix.lower() in SUFFIXES:
+        elif is_file and path.suffix.lower() in SUFFIXES:
             yield InputItem(_printable(str(path)), _inside(_relative_to(path, root)), path)
 
 
@@ -188,12 +192,18 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _unique(item: InputItem, used: set[str]) -> InputItem:
-    """Two folders may hold the same name: the second gets a numbered folder of its own."""
+def _unique(item: InputItem, used: dict[str, int]) -> InputItem:
+    """Two folders may hold the same name: the second gets a numbered folder of its own.
+
+    ``used`` holds the last number of each name; to try them all again would take hours for a list of clip folders.
+    """
+    name = str(item.relative).casefold()
+    number = used.get(name, 0) + 1
     relative = item.relative
-    number = 1
-    while str(relative).casefold() in used:
+    while number > 1 and str(relative := PurePath(str(number)) / item.relative).casefold() in used:
         number += 1
-        relative = PurePath(str(number)) / item.relative
-    used.add(str(relative).casefold())
-    return item if number == 1 else InputItem(item.name, relative, item.source, item.error)
+    used[name] = number
+    if number == 1:
+        return item
+    used[str(relative).casefold()] = 1
+    return InputItem(item.name, relative, item.source, item.error)
