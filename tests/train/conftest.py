@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-
-pytest.importorskip("torch", reason="needs the extra [train]")
-pytest.importorskip("lightning", reason="needs the extra [train]")
-
-import polars as pl
 from PIL import Image
 
-from unmask.data.manifest import SCHEMA, Manifest
-from unmask.train.recipe import Recipe
+if TYPE_CHECKING:
+    from unmask.data.manifest import Manifest
+    from unmask.train.recipe import Recipe
 
 SIDE = 96
 
@@ -30,6 +27,8 @@ def picture(rng: np.random.Generator, fake: bool) -> Image.Image:
 
 def rows(folder: Path, split: str, label: int, count: int, seed: int) -> list[dict[str, object]]:
     """``count`` pictures of one label, written into ``folder``; real and fake of a number are one group."""
+    from unmask.data.manifest import SCHEMA
+
     made = []
     rng = np.random.default_rng([seed, label])
     for number in range(count):
@@ -47,6 +46,10 @@ def rows(folder: Path, split: str, label: int, count: int, seed: int) -> list[di
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     """48 training and 24 validation pictures, and the manifest file beside them."""
+    import polars as pl
+
+    from unmask.data.manifest import SCHEMA, Manifest
+
     folder = tmp_path_factory.mktemp("stripes")
     table = [
         row for split, n in (("train", 24), ("val", 12)) for label in (0, 1) for row in rows(folder, split, label, n, 7)
@@ -59,6 +62,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 @pytest.fixture
 def recipe() -> Recipe:
     """Lite0 at 64 px from random weights, 6 steps of 8; seconds on any machine."""
+    from unmask.train.recipe import Recipe
+
     return Recipe.model_validate(
         {
             "name": "tiny",

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("polars", reason="needs the extra [data]")
+pytest.importorskip("torch", reason="needs the extra [train]")
 
 from unmask.faces.crop import crop_face
 from unmask.faces.types import CropSpec

@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+
+pytest.importorskip("torch", reason="needs the extra [train]")
+
 import torch
 
 from unmask.base.errors import DataError

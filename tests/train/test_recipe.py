@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("yaml", reason="needs the extra [train]")
+
 from unmask.base.errors import DataError
 from unmask.train.recipe import load_recipe, packaged_recipes
 

@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("lightning", reason="needs the extra [train]")
+
 import torch
 import yaml
 from lightning.pytorch.callbacks import Callback

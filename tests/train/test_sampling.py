@@ -4,6 +4,8 @@ from collections import Counter
 
 import pytest
 
+pytest.importorskip("yaml", reason="needs the extra [train]")
+
 from unmask.base.errors import DataError
 from unmask.train.recipe import SamplingRecipe
 from unmask.train.sampling import Sampler

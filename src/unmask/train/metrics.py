@@ -12,14 +12,33 @@ from sklearn.metrics import roc_auc_score
 FALSE_POSITIVE_RATE = 0.02
 
 
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ValidationRows:
+    """What is known of each validation row.
+
+    Attributes:
+        labels: 1 = fake.
+        sources, methods: As in the manifest.
+        files: The picture, or the clip that a frame is of.
+    """
+
+    labels: Sequence[int]
+    sources: Sequence[str]
+    methods: Sequence[str]
+    files: Sequence[str]
+
+
 @dataclass(frozen=True)
 class Validation:
     """Figures of one validation.
 
     Attributes:
         score: What checkpoints are chosen by: half the mean over the methods of the AUC (weighted by the square root
-            of their number of fakes, at most 500), half the share of fakes found.
-        pooled: AUC of all rows.
+            of their number of fake files, at most 500), half the share of fakes found.
+        pooled: AUC of all files.
         macro: The mean over the methods in ``score``.
         found: Share of fakes above the threshold that 2 % of the reals pass.
         auc: ``source/method`` -> AUC against the reals of its own source where there are at least five, else
@@ -35,23 +54,40 @@ class Validation:
     false: dict[str, float]
 
 
-def validate(
-    logits: NDArray[np.float64], labels: Sequence[int], sources: Sequence[str], methods: Sequence[str]
-) -> Validation:
-    """Work out the figures; ``logits`` N in the order of the other three."""
-    fake, source, method = np.array(labels) == 1, np.array(sources), np.array(methods)
-    threshold = float(np.quantile(logits[~fake], 1 - FALSE_POSITIVE_RATE))
-    auc, weights = {}, []
+def file_weights(files: Sequence[str]) -> Array:
+    """1 for a picture, 1/n for each of the n frames of a clip: a file counts once, however many frames it has."""
+    _, place, counts = np.unique(np.array(files), return_inverse=True, return_counts=True)
+    return np.asarray(1.0 / counts[place], np.float64)
+
+
+def validate(logits: Array, rows: ValidationRows) -> Validation:
+    """Work out the figures; ``logits`` N in the order of ``rows``."""
+    fake, source, method = np.array(rows.labels) == 1, np.array(rows.sources), np.array(rows.methods)
+    weight = file_weights(rows.files)
+
+    def auc_of(chosen: NDArray[np.bool_]) -> float:
+        return float(roc_auc_score(fake[chosen], logits[chosen], sample_weight=weight[chosen]))
+
+    def above(chosen: NDArray[np.bool_]) -> float:
+        return float(np.average(logits[chosen] > threshold, weights=weight[chosen]))
+
+    threshold = _quantile(logits[~fake], weight[~fake], 1 - FALSE_POSITIVE_RATE)
+    auc, sizes = {}, []
     for name in sorted({f"{s}/{m}" for s, m in zip(source[fake], method[fake], strict=True)}):
         own, kind = name.split("/", 1)
         mine = fake & (source == own) & (method == kind)
         against = ~fake & (source == own)
         if against.sum() < 5:
             against = ~fake
-        rows = mine | against
-        auc[name] = float(roc_auc_score(fake[rows], logits[rows]))
-        weights.append(min(500, int(mine.sum())) ** 0.5)
-    macro = float(np.average(list(auc.values()), weights=weights))
-    found = float((logits[fake] > threshold).mean())
-    false = {s: float((logits[~fake & (source == s)] > threshold).mean()) for s in sorted(set(source[~fake]))}
-    return Validation((macro + found) / 2, float(roc_auc_score(fake, logits)), macro, found, auc, false)
+        auc[name] = auc_of(mine | against)
+        sizes.append(min(500.0, float(weight[mine].sum())) ** 0.5)
+    macro, found = float(np.average(list(auc.values()), weights=sizes)), above(fake)
+    false = {s: above(~fake & (source == s)) for s in sorted(set(source[~fake]))}
+    return Validation((macro + found) / 2, auc_of(np.ones_like(fake)), macro, found, auc, false)
+
+
+def _quantile(values: Array, weights: Array, share: float) -> float:
+    """The smallest value with at least ``share`` of the weight at or below it."""
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order]) / weights.sum()
+    return float(values[order][min(int(np.searchsorted(reached, share)), len(values) - 1)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from unmask.train.metrics import Validation, validate
+from unmask.train.metrics import Validation, ValidationRows, validate
 from unmask.train.network import Detector
 from unmask.train.recipe import Recipe
 
@@ -26,7 +26,7 @@ class DetectorModule(L.LightningModule):
     Args:
         network: With its start weights.
         recipe: The run's recipe.
-        rows: ``labels``, ``sources``, ``methods`` of the validation rows.
+        rows: The validation rows.
         on_validation: Called in the first process with each :class:`Validation` and the facts of the moment.
     """
 
@@ -34,7 +34,7 @@ class DetectorModule(L.LightningModule):
         self,
         network: Detector,
         recipe: Recipe,
-        rows: tuple[Sequence[int], Sequence[str], Sequence[str]],
+        rows: ValidationRows,
         on_validation: Callable[[DetectorModule, Validation, dict[str, float]], None],
     ) -> None:
         super().__init__()
@@ -140,12 +140,11 @@ class DetectorModule(L.LightningModule):
         self._logits = []
         if self.trainer.sanity_checking:
             return
-        labels, sources, methods = self._rows
-        logits = np.zeros(len(labels))
+        logits = np.zeros(len(self._rows.labels))
         for part in parts:
             for index, logit in part:
                 logits[index.numpy()] = logit.numpy()
-        result = validate(logits, labels, sources, methods)
+        result = validate(logits, self._rows)
         self.stale = 0 if result.score > self.best else self.stale + 1
         improved = result.score > self.best
         self.best = max(self.best, result.score)

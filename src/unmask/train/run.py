@@ -31,7 +31,7 @@ from unmask.train.bundle import make_bundle
 from unmask.train.cache import build_cache
 from unmask.train.dataset import ArraySet, StepRange, TrainingSet, sampler_of, validation_crops
 from unmask.train.export import export_onnx
-from unmask.train.metrics import Validation
+from unmask.train.metrics import Validation, ValidationRows
 from unmask.train.module import DetectorModule, averaged
 from unmask.train.network import build
 from unmask.train.recipe import Recipe
@@ -98,8 +98,7 @@ def train(
     sampler = sampler_of(training, recipe)
     home = cache or out / "cache"
     regions = build_cache(training, home / "train", threads=usable_cpus(), progress=_every(say, "faces cached"))
-    table = validation.table
-    rows = (table["label"].to_list(), table["source"].to_list(), table["method"].to_list())
+    rows = _validation_rows(validation)
     world = recipe.schedule.processes
     torch.set_num_threads(1 if world > 1 else usable_cpus())
     L.seed_everything(recipe.seed, verbose=False)
@@ -132,6 +131,13 @@ def train(
     if trainer.is_global_zero:
         make_bundle(out / GRAPH, manifest, recipe, out / BUNDLE)
     return RunResult(out, out / GRAPH, out / BUNDLE, module.best, trainer.global_step * batch, module.seconds)
+
+
+def _validation_rows(manifest: Manifest) -> ValidationRows:
+    table = manifest.table
+    columns = (table[name].to_list() for name in ("label", "source", "method", "path", "clip"))
+    labels, sources, methods, paths, clips = columns
+    return ValidationRows(labels, sources, methods, [clip or path for path, clip in zip(paths, clips, strict=True)])
 
 
 @contextmanager
