@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from file_server import Page, Server, serving
 from unmask.base import download as module
-from unmask.base.download import cache_home, download, fetch_text, parse_sha256
+from unmask.base.download import download, fetch_text
 from unmask.base.errors import DownloadError, UsageError
+from unmask.base.files import cache_home, parse_sha256
 from unmask.base.web import check_url
 
 DATA = np.random.default_rng(3).bytes(300_000)

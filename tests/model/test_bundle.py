@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from support import SIZE, make_card, make_graph
 from unmask.base.errors import BundleError, DeviceError
-from unmask.model import Level, Thresholds, load_bundle, pack
+from unmask.model import Card, Level, Thresholds, load_bundle, pack
 
 
 @pytest.fixture
@@ -40,6 +40,32 @@ def test_without_a_card_the_error_says_how_to_give_it_one(tmp_path: Path) -> Non
     onnx.save(make_graph(), file)
     with pytest.raises(BundleError, match="unmask bundle pack"):
         load_bundle(file)
+
+
+def test_a_card_with_a_damaged_letter_is_refused(bundle_file: Path) -> None:
+    data = bundle_file.read_bytes()
+    bundle_file.write_bytes(data.replace(b'"name":"tiny"', b'"name":"t\xffny"'))
+    with pytest.raises(BundleError, match="metadata are damaged"):
+        load_bundle(bundle_file)
+    with pytest.raises(BundleError, match="metadata are damaged"):
+        pack(bundle_file, make_card(), bundle_file.with_name("again.onnx"))
+
+
+def test_a_network_that_looks_at_the_whole_batch_or_gives_no_number_is_refused(tmp_path: Path) -> None:
+    model = make_graph()
+    squeeze = next(node for node in model.graph.node if node.output[0] == "map")
+    squeeze.output[0] = "plain"
+    where = list(model.graph.node).index(squeeze) + 1
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0], np.int64), "batch"))
+    model.graph.node.insert(where, helper.make_node("Sub", ["plain", "mean"], ["map"]))
+    model.graph.node.insert(where, helper.make_node("ReduceMean", ["plain", "batch"], ["mean"], keepdims=1))
+    with pytest.raises(BundleError, match="alone"):
+        pack(model.SerializeToString(), make_card(), tmp_path / "x.onnx")
+    broken = make_graph()
+    broken.graph.initializer[1].CopyFrom(numpy_helper.from_array(np.float32(np.nan), "half"))
+    with pytest.raises(BundleError, match="no finite"):
+        pack(broken.SerializeToString(), make_card(), tmp_path / "x.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("damage", ["empty", "noise", "cut"])
@@ -109,3 +135,11 @@ def test_level_for_a_number_of_faces_and_stand_ins() -> None:
     assert [card.level("picture", n).faces for n in (1, 2, 3, 5, 9)] == [1, 2, 5, 5, 5]
     assert card.level("segment").kind == "face"
     assert card.level("clip", 3).kind == "picture"
+
+
+def test_the_card_in_the_documentation_works(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    card = Card.model_validate_json(text.partition("```json\n")[2].partition("```")[0])
+    out = tmp_path / "mine.onnx"
+    pack(make_graph(card.crop.size).SerializeToString(), card, out)
+    assert load_bundle(out).card == card

@@ -6,17 +6,15 @@ meanwhile comes anew.
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
-from unmask.base.errors import DownloadError, UsageError
-from unmask.base.files import sha256_of
+from unmask.base.errors import DownloadError
+from unmask.base.files import has_hash, sha256_of
 from unmask.base.web import BY_HAND, TIMEOUT_S, BrokenError, RefusedError, check_url, open_url
 
 LIMIT = 2 << 30
@@ -33,44 +31,9 @@ PAUSE_S = 0.5
 
 _BLOCK = 1 << 16
 _PROGRESS = 1 << 20
-_HASH = re.compile(r"[0-9a-f]{64}")
 
 OnProgress = Callable[[int, "int | None"], None]
 """Called with the bytes that are there and with those expected, where the server says so."""
-
-
-def cache_home() -> Path:
-    """Folder for what can be fetched or made again: ``$UNMASK_HOME``, else ``unmask`` in the platform's cache folder.
-
-    Raises:
-        UsageError: Neither is known.
-    """
-    if own := os.environ.get("UNMASK_HOME"):
-        return Path(own).expanduser()
-    if base := os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA"):
-        return Path(base) / "unmask"
-    try:
-        home = Path.home()
-    except RuntimeError as error:
-        raise UsageError("this user has no home folder", hint="Set UNMASK_HOME to a folder for the cache") from error
-    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "unmask"
-
-
-def parse_sha256(text: str) -> str:
-    """A SHA-256 in lower-case hex.
-
-    Raises:
-        UsageError: It is none; an empty one too, lest an unset variable of a script turns the check off.
-    """
-    found = text.strip().lower()
-    if not _HASH.fullmatch(found):
-        raise UsageError(f"{text!r} is not a SHA-256", hint="It has 64 hexadecimal digits, as `sha256sum FILE` prints")
-    return found
-
-
-def has_hash(path: Path, sha256: str) -> bool:
-    """Whether a file is there and is the right one."""
-    return path.is_file() and sha256_of(path) == sha256
 
 
 def fetch_text(url: str, *, limit: int = 4096, timeout_s: float = TIMEOUT_S) -> str | None:

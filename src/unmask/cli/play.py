@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from unmask.base.download import cache_home
 from unmask.base.errors import UsageError
+from unmask.base.files import cache_home
 from unmask.cli.analyze import set_up_logging
 from unmask.cli.app import FAILED, INTERRUPTED, OK, say
 from unmask.cli.outputs import is_clip, write_annotated

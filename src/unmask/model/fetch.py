@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-from unmask.base.download import OnProgress, cache_home, download, fetch_text, has_hash, parse_sha256, storing
+from unmask.base.download import OnProgress, download, fetch_text, storing
 from unmask.base.errors import DownloadError, UsageError
-from unmask.base.files import write_text
+from unmask.base.files import cache_home, has_hash, parse_sha256, write_text
 from unmask.base.web import check_url
 from unmask.model import hub
 
@@ -36,7 +36,7 @@ def is_address(model: Path | str) -> bool:
 def locate(model: Path | str, sha256: str | None = None, *, quiet: bool = False) -> Model:
     """Where a model lies on this machine, fetched if need be.
 
-    A download goes to ``models/SHA256.onnx`` in the cache (see :func:`unmask.base.download.cache_home`); one that is
+    A download goes to ``models/SHA256.onnx`` in the cache (see :func:`unmask.base.files.cache_home`); one that is
     there is not asked for again, so that a hash makes the network needless.
 
     Args:

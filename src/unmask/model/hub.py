@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from unmask.base.download import LIMIT, claimed, has_hash, parse_sha256, storing
+from unmask.base.download import LIMIT, claimed, storing
 from unmask.base.errors import DownloadError, UsageError
 from unmask.base.extras import require
-from unmask.base.files import sha256_of
+from unmask.base.files import has_hash, parse_sha256, sha256_of
 from unmask.base.web import BY_HAND
 
 SCHEME = "hf://"
