@@ -136,7 +136,7 @@ def make_inputs() -> None:
     """A 1024 px picture with one face, and 10 s and 60 s of 1080p30 with it, from the portrait in the repository."""
     CACHE.mkdir(parents=True, exist_ok=True)
     if not PICTURE.exists():
-        portrait = Image.open(ROOT / "examples" / "astronaut.jpg")
+        portrait = Image.open(ROOT / "src" / "unmask" / "data" / "astronaut.jpg")
         portrait.resize((1024, 1024), Image.Resampling.LANCZOS).save(PICTURE, quality=92)
     sys.path.insert(0, str(ROOT / "examples"))
     import make_clip

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from unmask.base.files import replacing
+from unmask.data import PORTRAIT
 
 Picture = NDArray[np.uint8]
-HERE = Path(__file__).parent
 
 
 def make_clip(
@@ -122,7 +122,7 @@ def main(argv: list[str] | None = None) -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Make a clip of a picture, a stretch of it faked by blending.")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--picture", type=Path, default=HERE / "astronaut.jpg")
+    parser.add_argument("--picture", type=Path, default=PORTRAIT)
     parser.add_argument("--size", default="512x512", help="width x height in pixels (even numbers)")
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--fps", type=int, default=25)

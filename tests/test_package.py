@@ -46,7 +46,7 @@ def test_import_loads_nothing_heavy():
 def test_an_analysis_loads_no_training_package():
     code = (
         "import sys; from unmask.cli import main;"
-        f"main(['analyze', {str(ROOT / 'examples' / 'astronaut.jpg')!r}, '--quiet']);"
+        f"main(['analyze', {str(ROOT / 'src' / 'unmask' / 'data' / 'astronaut.jpg')!r}, '--quiet']);"
         "print(*sys.modules)"
     )
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
@@ -80,7 +80,7 @@ def test_a_fresh_install_is_light_and_works(tmp_path):
     for name in HEAVY:
         found = subprocess.run([python, "-c", f"import {name}"], capture_output=True, check=False)
         assert found.returncode, f"{name} came along"
-    picture = ROOT / "examples" / "astronaut.jpg"
+    picture = ROOT / "src" / "unmask" / "data" / "astronaut.jpg"
     done = subprocess.run(
         [folder / "bin" / "unmask", "analyze", picture, "--json"],
         capture_output=True,

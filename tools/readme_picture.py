@@ -1,4 +1,4 @@
-"""Make docs/demo.png, the picture in the README, from what `make demo` wrote: run it whenever the packaged model changes.
+"""Make docs/demo.png, the picture in the README, from what `make demo` wrote; to be run when the model changes.
 
 make demo && .venv-demo/bin/python tools/readme_picture.py
 """

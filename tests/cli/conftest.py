@@ -14,7 +14,7 @@ from PIL import Image
 
 from cli_support import ROOT, environment
 
-PORTRAIT = ROOT / "examples" / "astronaut.jpg"
+PORTRAIT = ROOT / "src" / "unmask" / "data" / "astronaut.jpg"
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
