@@ -39,3 +39,9 @@ def test_folders_are_made_the_suffix_is_kept_and_the_mode_is_ordinary(tmp_path: 
 def test_hash(tmp_path: Path) -> None:
     write_bytes(tmp_path / "x", b"abc" * 99999)
     assert sha256_of(tmp_path / "x") == hashlib.sha256(b"abc" * 99999).hexdigest()
+
+
+def test_the_longest_name_that_a_folder_takes(tmp_path: Path) -> None:
+    target = tmp_path / ("é" * 125 + ".jpg")
+    write_bytes(target, b"x")
+    assert [p.name for p in tmp_path.iterdir()] == [target.name]

@@ -251,3 +251,9 @@ def test_memory_is_flat_in_the_length(tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout))
     assert peaks[1] - peaks[0] < 20 << 10  # KiB
+
+
+def test_a_folder_whose_name_looks_like_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = annotate_clip(make_clip(), clip_report(make_track()), Path("day:1") / "clip.mp4")
+    assert (tmp_path / out).is_file()

@@ -149,3 +149,18 @@ def test_forged_json_is_refused(tmp_path: Path, name: str) -> None:
         (folder / name).write_text(content)
         with pytest.raises(DataError):
             load_analysis(folder)
+
+
+def test_what_a_user_put_into_the_folder_stays(tmp_path: Path) -> None:
+    folder = save_analysis(picture_result(), tmp_path / "a")
+    (folder / "crops" / "mine.raw").write_text("mine")
+    with pytest.raises(UsageError, match="other files"):
+        save_analysis(picture_result(), folder)
+    assert (folder / "crops" / "mine.raw").read_text() == "mine"
+    (folder / "crops" / "mine.raw").unlink()
+    assert same(load_analysis(save_analysis(picture_result(), folder)), picture_result())
+
+
+def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    folder = save_analysis(Result(Report(path="bad\udcff.jpg", verdict="no_face")), tmp_path / "a")
+    assert json.loads((folder / "report.json").read_text())["path"] == "bad\udcff.jpg"

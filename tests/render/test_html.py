@@ -18,6 +18,7 @@ from PIL import Image
 from render_samples import HOSTILE, MODEL, astronaut, clip_report, error_result, make_face, make_track, picture_result
 from unmask.base.errors import UsageError
 from unmask.render.html import MOST_SUBJECTS, OPEN_ENTRIES, HtmlReport
+from unmask.render.thumbs import thumbnail
 from unmask.render.verdict import NOT_PROOF
 from unmask.report import Result
 
@@ -208,6 +209,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from render_samples import picture_result
 from unmask.render.html import HtmlReport
+from unmask.render.thumbs import thumbnail
 result = picture_result()
 def peak():
     # VmHWM and not ru_maxrss, which starts at what the parent process took.
@@ -235,3 +237,10 @@ def test_memory_does_not_grow_with_the_inputs(tmp_path: Path) -> None:
     early, late = (int(value) for value in done.stdout.split())
     assert (tmp_path / "r.html").stat().st_size > 8 << 20
     assert late - early < 12 << 10  # KiB
+
+
+def test_a_report_without_a_hash_shows_no_file_of_this_machine(tmp_path: Path) -> None:
+    (tmp_path / "private.png").write_bytes(png())
+    report = picture_result().report.model_copy(update={"path": str(tmp_path / "private.png"), "sha256": None})
+    assert thumbnail(report, None) is None
+    assert thumbnail(report, tmp_path / "private.png") is not None

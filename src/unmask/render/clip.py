@@ -84,7 +84,7 @@ def _write(media: Media, report: Report, path: Path, progress: Callable[[float],
 
     options = {"movflags": "+faststart"}
     with ExitStack() as stack:
-        out = stack.enter_context(av.open(str(path), "w", format="mp4", options=options))
+        out = stack.enter_context(av.open(_url(path), "w", format="mp4", options=options))
         out.metadata["comment"] = MARK
         frames = stack.enter_context(closing(_frames(media)))
         painter = _Painter(media, report)
@@ -113,6 +113,16 @@ def _write(media: Media, report: Report, path: Path, progress: Callable[[float],
             sound.finish()
     if progress:
         progress(1.0)
+
+
+def _url(path: Path) -> str:
+    """A path that FFmpeg takes for a file, also where a folder's name has a colon as an address has."""
+    url = f"file:{path.absolute()}"
+    try:
+        url.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("the name of this folder is not UTF-8", hint="Name another one", path=ascii(url)) from error
+    return url
 
 
 def _frames(media: Media) -> Generator[tuple[VideoFrame, float], None, None]:

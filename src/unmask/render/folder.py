@@ -23,6 +23,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from unmask.base.errors import DataError, UsageError
+from unmask.render.sinks import json_line
 from unmask.report import Evidence, Report, Result
 
 REPORT, EVIDENCE, CROPS, MAPS = "report.json", "evidence.json", "crops", "maps"
@@ -69,7 +70,7 @@ def save_analysis(result: Result, folder: Path) -> Path:
                 _Entry(subject=one.subject, time_s=one.time_s, square=one.square, p_fake=one.p_fake).model_dump()
             )
         (new / EVIDENCE).write_text(json.dumps(entries, indent=1), encoding="utf-8")
-        (new / REPORT).write_text(result.report.model_dump_json(indent=1), encoding="utf-8")
+        (new / REPORT).write_text(json_line(result.report), encoding="utf-8")
         _move_in(new, folder)
     return folder
 
@@ -77,8 +78,19 @@ def save_analysis(result: Result, folder: Path) -> Path:
 def _check_target(folder: Path) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise UsageError("this is not a folder", hint="Name another place", path=str(folder))
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / EVIDENCE).is_file():
+    if folder.is_dir() and any(folder.iterdir()) and not ((folder / EVIDENCE).is_file() and _only_ours(folder)):
         raise UsageError("this folder holds other files", hint="Name a new folder for the analysis", path=str(folder))
+
+
+def _only_ours(folder: Path) -> bool:
+    """Whether the two folders that would be deleted hold nothing but what is written there."""
+    for part, ending in ((CROPS, ".png"), (MAPS, ".npy")):
+        inside = folder / part
+        if inside.is_dir() and not inside.is_symlink():
+            for path in inside.iterdir():
+                if not path.stem.isdigit() or path.suffix != ending or path.is_dir():
+                    return False
+    return True
 
 
 def _move_in(new: Path, folder: Path) -> None:

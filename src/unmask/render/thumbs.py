@@ -42,9 +42,12 @@ class Budget:
 def thumbnail(report: Report, origin: Origin) -> Image.Image | None:
     """The picture with its boxes, at most :data:`THUMBNAIL` pixels long; None where the file is not at hand any more.
 
-    A file whose SHA-256 differs from the report's is another one and is not shown.
+    A file whose SHA-256 differs from the report's is another one and is not shown. Nor is what a report without one
+    names: whoever wrote the report could have any picture of this machine shown.
     """
     if report.media is None or report.media.kind != "picture":
+        return None
+    if origin is None and not report.sha256:
         return None
     source: Path | bytes = origin if origin is not None else Path(report.path)
     try:
