@@ -205,7 +205,7 @@ def test_command_line(bundle_file: Path, manifest: Any, tmp_path: Path, capsys: 
     printed = capsys.readouterr().out
     assert "AUC" in printed
     assert "coverage of fakes" in printed
-    assert pl.read_parquet(out / "predictions.parquet").height == 76
+    assert pl.read_parquet(out / "predictions.parquet").height == 60 + 16 + 4  # pictures, frames, clips
     assert (out / "metrics.json").is_file()
     assert main(["evaluate", str(new), *data, "--out", str(out)]) == 2
     assert main(["evaluate", str(new), "--data", str(tmp_path / "none.parquet"), "--out", str(tmp_path / "x")]) == 1

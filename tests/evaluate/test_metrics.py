@@ -180,3 +180,9 @@ def test_empty_table() -> None:
     none = np.zeros(0)
     empty = Scores(none.astype(bool), none, none, none.astype(bool), none.astype(bool))
     assert estimates(empty, [])["auc"] == {"value": None, "low": None, "high": None}
+
+
+def test_without_resamples_there_are_values_and_no_intervals() -> None:
+    scores = make_scores([True, False] * 20, [1.0, 0.0] * 20)
+    found = estimates(scores, [str(i) for i in range(40)], by=("auc",), draws=0)["auc"]
+    assert found == {"value": 1.0, "low": None, "high": None}

@@ -38,6 +38,7 @@ _VERBS = {
     "data": _Verb("Prepare data sets for training and evaluation.", "data"),
     "train": _Verb("Train a detector by a recipe.", "train"),
     "evaluate": _Verb("Measure a model on a prepared data set.", "data"),
+    "sample": _Verb("Show random test pictures with truth and verdict.", "data"),
     "calibrate": _Verb("Fit a model's thresholds to a prepared data set.", "data"),
 }
 """Verb ``x`` lives in ``unmask.cli.x`` as a Typer application ``app``."""

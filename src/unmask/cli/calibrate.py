@@ -9,7 +9,7 @@ import typer
 
 from unmask.base.errors import UsageError
 from unmask.cli.app import OK
-from unmask.cli.measuring import Bar, read_manifests
+from unmask.cli.measuring import Bar, load, read_manifests
 from unmask.cli.stopping import Stop
 
 if TYPE_CHECKING:
@@ -20,7 +20,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 @app.command()
 def calibrate(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A model file with a card; it is left as it is.")],
+    bundle: Annotated[
+        str,
+        typer.Argument(
+            metavar="BUNDLE", help="A model file with a card; `default`: the one in the package. It is left as it is."
+        ),
+    ],
     data: Annotated[
         list[Path], typer.Option("--data", metavar="MANIFEST", help="Made by `unmask data prepare`; repeatable.")
     ],
@@ -54,19 +59,19 @@ def calibrate(
     from unmask.evaluate.calibrate import with_calibration
     from unmask.evaluate.predict import predict
     from unmask.evaluate.thresholds import Limits
-    from unmask.model import load_bundle, pack
+    from unmask.model import pack
 
     if out.exists():
         raise UsageError("this file exists already", hint="Name another one with --out", path=str(out))
     manifest = read_manifests(data, root or [])
-    loaded = load_bundle(bundle, device=device, threads=threads)
+    place, loaded = load(bundle, device, threads, quiet=quiet)
     stop = Stop()
     with stop.listening(), stop.interruptible(), Bar("scoring", quiet=quiet) as bar:
         table = predict(loaded, manifest, split, faces=faces, on_progress=bar.advance)
     calibration = fit(table, Limits(target_fpr=target_fpr, fpr_limit=1.5 * target_fpr, target_miss=target_miss))
     sources = ", ".join(sorted(table["source"].unique()))
     card = with_calibration(loaded.card, calibration, domain=domain or f"{split} rows of {sources}")
-    sha256 = pack(bundle, card, out)
+    sha256 = pack(place, card, out)
     if not quiet:
         _print(card, calibration.report)
     print(f"{out}  sha256 {sha256}")
@@ -91,4 +96,4 @@ def _print(card: Card, report: dict[str, Any]) -> None:
         part = report[side]
         screen.print(f"{part['files']:,.0f} {side}: {part[key]:.1%} called {words}")
         for row in part["by_source" if side == "reals" else "by_method"]:
-            screen.print(f"  {row['kind']:<44}{row['files']:>6,.0f}{row[key]:>8.1%}", highlight=False)
+            screen.print(f"  {row['kind']:<54}{row['files']:>6,.0f}{row[key]:>8.1%}", highlight=False)

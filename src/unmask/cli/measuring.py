@@ -1,8 +1,9 @@
-"""What ``unmask evaluate`` and ``unmask calibrate`` share: their data, their bar."""
+"""What ``unmask evaluate``, ``sample`` and ``calibrate`` share: their data, their models, their bar."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from unmask.base.errors import UsageError
 
 if TYPE_CHECKING:
     from unmask.data.manifest import Manifest
+    from unmask.model import Bundle
 
 
 def read_manifests(files: list[Path], roots: list[str]) -> Manifest:
@@ -35,6 +37,22 @@ def read_manifests(files: list[Path], roots: list[str]) -> Manifest:
     )
 
 
+def load(name: str, device: str, threads: int | None, *, quiet: bool) -> tuple[Path, Bundle]:
+    """A bundle by file, address or ``default``, and where it lies.
+
+    Raises:
+        BundleError, DeviceError: See :func:`unmask.model.load_bundle`.
+    """
+    from unmask.model import load_bundle
+    from unmask.model.fetch import locate
+    from unmask.model.packaged import default_bundle
+
+    if name == "default":
+        return default_bundle(), load_bundle(None, device=device, threads=threads)
+    place = locate(name, quiet=quiet)
+    return place.path, load_bundle(place.path, device=device, threads=threads, sha256=place.sha256)
+
+
 class Bar:
     """A progress bar on stderr, in a terminal only.
 
@@ -52,15 +70,26 @@ class Bar:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-            columns = (TextColumn(self._words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+            )
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task("", total=None)
+            self._task = self._bar.add_task(self._words, total=None)
             self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._shown:
             self._bar.stop()
+
+    def begin(self, words: str) -> Callable[[int, int], None]:
+        """Another part of the work begins, with a count of its own."""
+        if self._shown:
+            self._bar.reset(self._task, total=None, description=words)
+        return self.advance
 
     def advance(self, done: int, total: int) -> None:
         """So many of all are done."""

@@ -56,7 +56,7 @@ def differences(
         spread = np.concatenate([chunk[name] for chunk in drawn]) if drawn else np.zeros(0)
         spread = spread[np.isfinite(spread)]
         low = high = None
-        if fewest >= MIN_GROUPS and len(spread) >= 0.9 * draws:
+        if fewest >= MIN_GROUPS and len(spread) >= max(1, 0.9 * draws):
             low, high = (float(edge) for edge in np.quantile(spread, [0.025, 0.975]))
         point = float(value[0])
         result[name] = {"value": point if np.isfinite(point) else None, "low": low, "high": high}

@@ -76,7 +76,8 @@ class ForeignDetector:
         self.name = f"{self.file.stem}:{function}"
         self.python = str(python or sys.executable)
         self.version = ""
-        self._timeout, self._log = timeout, log
+        self.log = log
+        self._timeout = timeout
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._deaths = 0
@@ -131,7 +132,9 @@ class ForeignDetector:
         """Start the process and wait until it is ready; gives the reason where it does not get so far."""
         command = [self.python, "-u", str(_WORKER), str(self.file), self.function]
         try:
-            with self._log.open("ab") if self._log else contextlib.nullcontext(subprocess.DEVNULL) as log:
+            if self.log:
+                self.log.parent.mkdir(parents=True, exist_ok=True)
+            with self.log.open("ab") if self.log else contextlib.nullcontext(subprocess.DEVNULL) as log:
                 self._process = subprocess.Popen(
                     command,
                     stdin=subprocess.PIPE,

@@ -56,7 +56,7 @@ def estimates(
         low = high = None
         spread = np.concatenate([chunk[name] for chunk in drawn]) if drawn else np.zeros(0)
         spread = spread[np.isfinite(spread)]
-        if fewest >= MIN_GROUPS and len(spread) >= 0.9 * draws:
+        if fewest >= MIN_GROUPS and len(spread) >= max(1, 0.9 * draws):
             low, high = (float(edge) for edge in np.quantile(spread, [0.025, 0.975]))
             if name in RATES:
                 side = scores.fake if RATES[name] else ~scores.fake

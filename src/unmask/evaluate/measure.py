@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -68,3 +69,36 @@ def protocol(predictions: pl.DataFrame, card: Card, draws: int) -> dict[str, Any
         "likely_fake": card.level("face").thresholds.likely_fake,
         "likely_real": card.level("face").thresholds.likely_real,
     }
+
+
+def protocol_words(protocol: dict[str, Any]) -> str:
+    """What stands beside every table: rows, frames a clip, aggregation, crop, faces, compression, thresholds."""
+    return "; ".join(_parts(protocol)) + "."
+
+
+def shared_words(protocols: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    """The same for several detectors: what holds for all, then what is each one's own."""
+    parts = [(name, _parts(protocol)) for name, protocol in protocols]
+    common = [part for part in parts[0][1] if all(part in other for _, other in parts)]
+    own = [(name, [part for part in mine if part not in common]) for name, mine in parts]
+    sentences = ["; ".join(common), *(f"{name}: {'; '.join(mine)}" for name, mine in own if mine)]
+    return " ".join(f"{sentence}." for sentence in sentences if sentence)
+
+
+def _parts(protocol: dict[str, Any]) -> list[str]:
+    frames = protocol["frames_a_clip"]
+    crop = protocol["crop"]
+    span = f"{frames[0]}" if frames and frames[0] == frames[1] else f"{frames[0]} to {frames[1]}" if frames else ""
+    cut = protocol.get("input") or f"crop {crop['size']} px, margin {crop['margin']}"
+    faces = f"faces: {protocol['faces']}" if protocol.get("faces") else ""
+    parts = [
+        f"{', '.join(protocol['splits'])}, {protocol['rows']:,} rows ({protocol['unreadable']} failed)",
+        f"{span} frames a clip, clip = {protocol['clip']}" if frames else "no clips",
+        f"picture = {protocol['picture']}",
+        cut,
+        faces,
+        f"compression {protocol['compression']}",
+        f"likely_fake from {protocol['likely_fake']:.3f}, likely_real up to {protocol['likely_real']:.3f}",
+        f"intervals {protocol['interval']}",
+    ]
+    return [part for part in parts if part]

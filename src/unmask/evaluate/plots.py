@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from unmask.evaluate import ranking
@@ -110,7 +111,7 @@ def precision_recall(many: Many) -> str:
             axes.plot(recall, precision, drawstyle="steps-pre", label=label, **_look(number))
             axes.axhline(float(scores.fake[scores.face].mean()), color=GREY, linewidth=0.8, linestyle=":")
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-        _legend(axes)
+        _legend(axes, "best")
         return _svg(figure)
 
 
@@ -127,8 +128,7 @@ def reliability(many: Many) -> str:
             axes.plot(middle, share, linewidth=1.2, color=look["color"], linestyle=look["linestyle"], label=name)
             axes.scatter(middle, share, s=8 + 160 * weight, color=look["color"], alpha=0.8, linewidths=0)
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-        _legend(axes)
-        axes.text(0.98, 0.02, "larger dot: more rows", ha="right", fontsize=7, color=GREY, transform=axes.transAxes)
+        _legend(axes, "best")
         return _svg(figure)
 
 
@@ -171,10 +171,9 @@ def confusion(counts: Mapping[str, Any], title: str = "Truth and verdict") -> st
     with rc_context(_STYLE | {"axes.grid": False}):
         figure = Figure(figsize=(5.2, 2.3))
         axes = figure.add_subplot()
-        shown = [
-            verdict for verdict in VERDICTS if any(counts["verdicts"][label][verdict] for label in ("fake", "real"))
-        ]
-        table = np.array([[counts["verdicts"][label][verdict] for verdict in shown] for label in ("fake", "real")])
+        found = counts["verdicts"]
+        shown = [name for name in VERDICTS if name in VERDICTS[:3] or found["fake"][name] or found["real"][name]]
+        table = np.array([[found[label][verdict] for verdict in shown] for label in ("fake", "real")])
         share = table / np.maximum(1, table.sum(axis=1, keepdims=True))
         axes.imshow(share, cmap="Greys", vmin=0, vmax=1.4, aspect="auto")
         for (row, column), count in np.ndenumerate(table):
@@ -193,7 +192,7 @@ def confusion(counts: Mapping[str, Any], title: str = "Truth and verdict") -> st
 def speed(rows: Sequence[Mapping[str, Any]]) -> str:
     """AUC against milliseconds: a row has ``name``, ``kind``, ``ms``, ``ms_quartiles`` and ``auc`` (an estimate)."""
     with rc_context(_STYLE):
-        figure, axes = _axes("AUC and speed", "ms a crop, log scale (open: ms a picture, whole call)", "AUC", 5.2, 3.4)
+        figure, axes = _axes("AUC and speed", "ms a crop (open: ms a picture, whole call), log scale", "AUC")
         for number, row in enumerate(rows):
             auc, colour = row["auc"], COLOURS[number % len(COLOURS)]
             known = auc["low"] is not None
@@ -212,13 +211,17 @@ def speed(rows: Sequence[Mapping[str, Any]]) -> str:
                 label=row["name"],
             )
         axes.set_xscale("log")
+        ends = [edge for row in rows for edge in row["ms_quartiles"]]
+        axes.set_xlim(min(ends) / 2, max(ends) * 2)
+        # Over many decades only the powers of ten are named, else 2 and 5 too.
+        wide = max(ends) / min(ends) > 200
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter("{x:g}")
-        axes.margins(x=0.25)
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.legend(loc="best")
         return _svg(figure)
 
 
-def _legend(axes: Axes) -> None:
+def _legend(axes: Axes, place: Literal["lower right", "best"] = "lower right") -> None:
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower right")
+        axes.legend(loc=place)

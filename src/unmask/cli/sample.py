@@ -1,0 +1,86 @@
+"""``unmask sample``: random test pictures with truth and verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unmask.base.errors import DataError, UsageError
+from unmask.cli.app import OK
+from unmask.cli.measuring import Bar, load, read_manifests
+from unmask.cli.stopping import Stop
+
+if TYPE_CHECKING:
+    import polars as pl
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+
+@app.command()
+def sample(
+    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="A model file; `default`: the one in the package.")],
+    data: Annotated[
+        list[Path], typer.Option("--data", metavar="MANIFEST", help="Made by `unmask data prepare`; repeatable.")
+    ],
+    count: Annotated[int, typer.Option("-n", "--count", metavar="N", min=1, help="Pictures.")] = 24,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.png", help="A contact sheet of the faces.")] = Path(
+        "sample.png"
+    ),
+    split: Annotated[str, typer.Option(metavar="NAME", help="train, val or test.")] = "test",
+    source: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only of this source; repeatable.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="For the same pictures again; default: others each time.")
+    ] = None,
+    faces: Annotated[
+        str, typer.Option(metavar="HOW", help="manifest: its boxes; card: found anew as the bundle's card says.")
+    ] = "manifest",
+    root: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=DIR", help="Where a root of the manifest lies now; repeatable.")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda ...; see `unmask devices`.")] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,  # noqa: ARG001
+) -> int:
+    """Show random pictures (and frames of clips) of a split: truth, score and verdict of each.
+
+    Prints a table and writes a contact sheet of the faces as the network gets them.
+    """
+    from unmask.base.files import replacing
+    from unmask.data.manifest import Manifest
+    from unmask.evaluate import sheet
+    from unmask.evaluate.predict import predict
+    from unmask.evaluate.show import console, picks
+
+    if out.suffix.lower() != ".png":
+        raise UsageError("the contact sheet is a PNG", hint="Name a file that ends in .png", path=str(out))
+    if out.exists():
+        raise UsageError("this file exists already", hint="Name another one with --out", path=str(out))
+    manifest = read_manifests(data, root or [])
+    rows = _of_sources(manifest.select(split).table, source or [])
+    if not rows.height:
+        raise DataError(f"the split {split!r} has no rows", hint="See the counts with: unmask data show MANIFEST")
+    chosen = Manifest(rows.sample(min(count, rows.height), shuffle=True, seed=seed), manifest.roots, manifest.about)
+    _, loaded = load(bundle, device, None, quiet=quiet)
+    stop = Stop()
+    with stop.listening(), stop.interruptible(), Bar("scoring", quiet=quiet) as bar:
+        table = predict(loaded, chosen, None, faces=faces, on_progress=bar.advance)
+        tiles = sheet.cut(table, manifest.roots, loaded.card.crop)
+    with replacing(out) as temporary:
+        sheet.draw(tiles, f"{loaded.card.name} {loaded.card.version}: {table.height} rows of {split}").save(temporary)
+    if not quiet:
+        console().print(picks(table, loaded.card))
+    print(out)
+    return OK
+
+
+def _of_sources(table: pl.DataFrame, sources: list[str]) -> pl.DataFrame:
+    import polars as pl
+
+    known = set(table["source"])
+    if unknown := set(sources) - known:
+        raise UsageError(
+            f"no rows of the source {', '.join(sorted(unknown))}", hint=f"There are {', '.join(sorted(known))}"
+        )
+    return table.filter(pl.col("source").is_in(sources)) if sources else table
