@@ -6,6 +6,7 @@ python examples/demo.py OUT [FILE ...]
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -20,11 +21,13 @@ def own_media(out: Path) -> list[str]:
 
     from unmask.data import PORTRAIT
 
-    clip = out / "astronaut-part-faked.mp4"
+    picture, clip = out / "astronaut.jpg", out / "astronaut-part-faked.mp4"
+    if not picture.exists():
+        shutil.copyfile(PORTRAIT, picture)
     if not clip.exists():
         print(f"Making {_shown(clip)}: 6 s, the face is faked from 2 s to 4 s")
         make_clip.main([str(clip)])
-    return [_shown(PORTRAIT), _shown(clip)]
+    return [_shown(picture), _shown(clip)]
 
 
 def main() -> int:
