@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from support import SIZE, make_card, make_graph
 from unmask.base.errors import BundleError, DeviceError
 from unmask.model import Card, Level, Thresholds, load_bundle, pack
+from unmask.model.bundle import refuse_external_data
 
 
 @pytest.fixture
@@ -143,3 +144,16 @@ def test_the_card_in_the_documentation_works(tmp_path: Path) -> None:
     out = tmp_path / "mine.onnx"
     pack(make_graph(card.crop.size).SerializeToString(), card, out)
     assert load_bundle(out).card == card
+
+
+@pytest.mark.parametrize("place", ["sparse attribute", "default of a function"])
+def test_tensors_elsewhere_are_found_wherever_the_graph_names_them(place: str) -> None:
+    model = helper.make_model(helper.make_graph([], "g", [], []))
+    if place == "sparse attribute":
+        tensor = model.graph.node.add(op_type="Constant").attribute.add(name="sparse_value").sparse_tensor.values
+    else:
+        tensor = model.functions.add(name="f").attribute_proto.add(name="v").t
+    assert refuse_external_data(model.SerializeToString(), "x.onnx")
+    tensor.data_location = TensorProto.EXTERNAL
+    with pytest.raises(BundleError, match="other files"):
+        refuse_external_data(model.SerializeToString(), "x.onnx")

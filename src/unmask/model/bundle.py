@@ -221,22 +221,26 @@ def _tensors(model: Any) -> list[Any]:
     """Every tensor of a model: initialisers and attributes, subgraphs and functions included."""
     found: list[Any] = []
     nodes: list[Any] = [node for function in model.functions for node in function.node]
+    attributes: list[Any] = [default for function in model.functions for default in function.attribute_proto]
     graphs = [model.graph]
-    while graphs or nodes:
+    while graphs or nodes or attributes:
+        sparse: list[Any] = []
         if graphs:
             graph = graphs.pop()
             found.extend(graph.initializer)
-            for sparse in graph.sparse_initializer:
-                found.extend((sparse.values, sparse.indices))
+            sparse.extend(graph.sparse_initializer)
             nodes.extend(graph.node)
-            continue
-        for attribute in nodes.pop().attribute:
-            if attribute.HasField("t"):
-                found.append(attribute.t)
-            found.extend(attribute.tensors)
+        elif nodes:
+            attributes.extend(nodes.pop().attribute)
+        else:
+            attribute = attributes.pop()
+            found.extend((attribute.t, *attribute.tensors))
+            sparse.extend((attribute.sparse_tensor, *attribute.sparse_tensors))
             if attribute.HasField("g"):
                 graphs.append(attribute.g)
             graphs.extend(attribute.graphs)
+        for tensor in sparse:
+            found.extend((tensor.values, tensor.indices))
     return found
 
 
