@@ -86,7 +86,8 @@ class ForeignDetector:
         if reason := self._start():
             raise DataError(
                 f"the detector cannot be loaded: {reason}",
-                hint="Run it alone first; --detector-python names the interpreter that has what it needs",
+                hint="--detector-python names the interpreter that has what it needs"
+                + (f"; what it printed is in {self.log}" if self.log and self.log.exists() else ""),
                 path=str(self.file),
             )
         return self

@@ -34,7 +34,8 @@ Plots = Mapping[str, str]
 PLOT_WORDS = {
     "roc": "ROC: false-positive rate against found fakes, rows with a face; the dot is the threshold of likely_fake",
     "precision_recall": "Precision over recall; dotted: the share of fakes in the data",
-    "reliability": "Reliability: p_fake against the share of fakes, both classes with the same weight, dots by rows",
+    "reliability": "Reliability: p_fake against the share of fakes, both classes with the same weight; "
+    "a larger dot stands for more rows",
     "histogram": "How p_fake is spread over reals and over fakes; dashed: the thresholds",
     "confusion": "Truth and verdict: files, and their share of the class",
     "speed": "AUC of files against time, with 95 % intervals and quartiles",

@@ -84,10 +84,11 @@ def run(task: Task, progress: Progress) -> list[Measured]:
             measured.append(Measured(name, card, table, _detector_facts(detector)))
             timers[name] = _detector_timer(detector, manifest)
         times = cost.take_turns(timers, task.rounds) if task.rounds else {}
+    threads = task.threads or usable_cpus()
     words = (
         f"in turns in the same run, {task.rounds} rounds, medians with quartiles; bundles: batches of {cost.BATCH} "
-        f"random crops, {task.threads or usable_cpus()} threads, without decoding and finding faces; other detectors: "
-        "one picture, the whole call"
+        f"random crops, {threads} thread{'' if threads == 1 else 's'}, without decoding and finding faces; "
+        "other detectors: one picture, the whole call"
     )
     return [
         replace(one, facts=one.facts | times.get(one.name, {}) | ({"timing": words} if times else {}))
