@@ -118,7 +118,13 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--graph", type=Path, help="ONNX graph of the trained network")
     parser.add_argument("--data", type=Path, action="append", help="manifest; repeatable")
-    parser.add_argument("--run", type=Path, help="run folder of the training: recipe and history")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        action="append",
+        default=[],
+        help="run folder of the training; once a stage, in order",
+    )
     parser.add_argument("--crop", default="{faces: default, margin: 1.3, size: 224}", help="crop where no run is given")
     parser.add_argument("--faces", default="card", help="card: found anew as `unmask analyze` does; or manifest")
     parser.add_argument("--out", type=Path, default=BUNDLE, help="the bundle; default: the packaged one")

@@ -7,6 +7,7 @@ import hashlib
 import json
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -103,10 +104,17 @@ def training_sets(manifest: Manifest) -> list[TrainingSet]:
     ]
 
 
-def training_run(folder: Path | None) -> dict[str, Any]:
-    """What a run folder says of itself: resolved recipe, environment, the validation that was chosen."""
-    if folder is None:
-        return {}
+def training_run(folders: Sequence[Path]) -> dict[str, Any]:
+    """What the run folders of a training say: the last one, the stages before it in order under ``before``."""
+    runs = [_stage(folder) for folder in folders]
+    for later in runs[1:]:
+        # A path of the machine it was trained on says nothing to anybody else.
+        later["recipe"]["network"]["weights"] = "the last weights of the stage before"
+    return {**runs[-1], "before": runs[:-1]} if runs else {}
+
+
+def _stage(folder: Path) -> dict[str, Any]:
+    """One run folder: resolved recipe, environment, the validation that was chosen."""
     recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
     run: dict[str, Any] = {"recipe": recipe}
     environment = folder / "environment.json"

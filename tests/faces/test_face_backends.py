@@ -44,7 +44,7 @@ def test_landmarks_are_the_persons_right_eye_first() -> None:
     right_eye, left_eye, nose, right_mouth, left_mouth = face.landmarks
     # Measured by hand in the portrait.
     for point, place in ((right_eye, (203, 104)), (left_eye, (247, 104)), (nose, (225, 127))):
-        assert np.hypot(*(point - place)) < 8
+        assert np.hypot(*(point - place)) < 10  # a tenth of the face
     assert right_mouth[0] < left_mouth[0]
     assert min(right_mouth[1], left_mouth[1]) > nose[1]
 

@@ -136,6 +136,7 @@ def test_most_frames_get_a_quick_look() -> None:
 
     class Counting:
         name = "default"
+        certain = 0.75
 
         def find(self, image: Picture, *, effort: str = "thorough") -> list[Face]:
             efforts.append(effort)

@@ -7,16 +7,13 @@ from numpy.typing import NDArray
 
 from unmask.faces.search import iou, merge
 from unmask.faces.shots import Shots
-from unmask.faces.track import Tracker
+from unmask.faces.track import Tracker, TrackSpec
 from unmask.faces.types import Face, FaceBackend, Track
 from unmask.media.types import Frame
 
 # Side of the picture part in which a lost face is looked for, in units of the face.
 _AROUND = 4.0
 _LOOKS_A_FRAME = 4
-# A face below this score that comes and goes is a false alarm, mostly, and not worth a thorough search.
-_SURE = 0.75
-
 
 class ClipSearch:
     """Runs a face backend over the frames of one clip and follows each person. Not for several threads.
@@ -38,7 +35,7 @@ class ClipSearch:
         self._backend = backend
         self._thorough_s = thorough_s
         self._lost_s = lost_s
-        self._tracker = tracker or Tracker()
+        self._tracker = tracker or Tracker(TrackSpec(weak=backend.certain))
         self._shots = Shots()
         self._searched_s: float | None = None
 
@@ -78,7 +75,8 @@ class ClipSearch:
         missing = [old for old, _ in self._tracker.expected() if not _is_among(old, faces)]
         for old in missing[:_LOOKS_A_FRAME]:
             faces = merge(faces + self._around(frame.image, old))
-            lost = lost or (old.score >= _SURE and not _is_among(old, faces))
+            # A weaker one that comes and goes is a false alarm, mostly, and not worth a thorough search.
+            lost = lost or (old.score >= self._backend.certain and not _is_among(old, faces))
         return sorted(faces, key=lambda face: -face.size), lost
 
     def _around(self, image: NDArray[np.uint8], face: Face) -> list[Face]:

@@ -71,9 +71,15 @@ class CropSpec(BaseModel):
 
 
 class FaceBackend(Protocol):
-    """Anything that finds faces."""
+    """Anything that finds faces.
+
+    Attributes:
+        name: As it is asked for.
+        certain: A score that false alarms hardly reach; a track of a clip that never reaches it is dropped.
+    """
 
     name: str
+    certain: float
 
     def find(self, image: NDArray[np.uint8], *, effort: Effort = "thorough") -> list[Face]:
         """Find the faces of an H×W×3 uint8 RGB picture, largest first. Safe to call from several threads."""

@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-DEFAULT_SHA256 = ""
+DEFAULT_SHA256 = "d654d56c8d54b5a0a739cad4848f17d0fcc1978c47d03ca9e29c9dd51014897b"
 
 
 def default_bundle() -> Path:

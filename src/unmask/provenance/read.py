@@ -103,8 +103,15 @@ def _table(values: Mapping[Any, Any]) -> dict[str, str]:
     return {key: value for key, value in pairs if key and value}
 
 
+def _exif_of(image: Image) -> Any:
+    """EXIF without decoding: for a PNG Pillow reads the whole picture to see whether a block follows its pixels."""
+    from PIL.Image import Image as AnyImage
+
+    return AnyImage.getexif(image)
+
+
 def _read_exif(image: Image, found: Provenance) -> None:
-    exif = image.getexif()
+    exif = _exif_of(image)
     photo = exif.get_ifd(0x8769)
     values = {name: clean(exif[tag]) for name, tag in _EXIF.items() if tag in exif}
     for name, tag in _EXIF_PHOTO.items():
@@ -130,7 +137,7 @@ def _comment(value: object) -> str:
 def _read_xmp(image: Image, found: Provenance) -> None:
     packet: Any = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     if packet is None:
-        packet = image.getexif().get(700)
+        packet = _exif_of(image).get(700)
     if not packet:
         return
     text = packet if isinstance(packet, str) else bytes(packet).decode("utf-8", "replace")

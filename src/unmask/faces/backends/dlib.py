@@ -22,6 +22,7 @@ class DlibFrontal:
     """dlib's frontal detector: long side 640, then enlarged twice where nothing was found."""
 
     name = "dlib"
+    certain = 0.75
 
     def __init__(self) -> None:
         self._dlib = require("dlib", "dlib", "the face backend dlib")

@@ -12,6 +12,7 @@ class WholePicture:
     """Finds one face that covers the picture."""
 
     name = "none"
+    certain = 0.75
 
     def find(self, image: NDArray[np.uint8], *, effort: Effort = "thorough") -> list[Face]:  # noqa: ARG002
         """One face, score 1.0, its box the whole H×W×3 picture."""

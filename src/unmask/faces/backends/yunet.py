@@ -24,8 +24,10 @@ class YuNetBackend:
         device: str = "auto",
         threads: int | None = None,
         spec: SearchSpec = DEFAULT,
+        certain: float = 0.75,
     ) -> None:
         self.name = name
+        self.certain = certain
         self._spec = spec
         self._net = YuNet(model, device=device, threads=threads)
 
