@@ -113,7 +113,11 @@ def run(argv: Sequence[str]) -> int:
 
 def say(text: str) -> None:
     """A message for the user: on stderr, so that results can be piped."""
-    print(f"{PROGRAM}: {text}", file=sys.stderr, flush=True)
+    from unmask.render.text import printable
+
+    # A file's name may hold anything, also what would clear the terminal or forge a line.
+    lines = "\n".join(printable(line) for line in text.split("\n"))
+    print(f"{PROGRAM}: {lines}", file=sys.stderr, flush=True)
 
 
 def _report(error: Exception, *, debug: bool) -> int:

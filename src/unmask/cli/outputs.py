@@ -115,10 +115,10 @@ class Outputs:
                 from unmask.render.names import output_path
 
                 save_analysis(result, output_path(self._save, item.relative, ""))
-        except (UnmaskError, OSError) as error:
+        except (UnmaskError, OSError, ValueError) as error:  # some errors of PyAV are ValueErrors
             # The verdict stands; only its picture could not be made.
             self.failures += 1
-            say(str(error))
+            say(str(error) if isinstance(error, UnmaskError) else f"{item.name}: cannot be drawn: {error}")
 
 
 def output_path_of(item: InputItem, result: Result, folder: Path) -> Path:

@@ -111,4 +111,7 @@ def make_progress(total: int | None, *, quiet: bool) -> NoProgress | Progress:
 
 
 def _short(name: str, width: int = 32) -> str:
-    return name if len(name) <= width else f"…{name[-width + 1 :]}"
+    from unmask.render.text import printable
+
+    shown = printable(name)
+    return shown if len(shown) <= width else f"…{shown[-width + 1 :]}"

@@ -15,6 +15,7 @@ from unmask.media.types import Frame
 _AROUND = 4.0
 _LOOKS_A_FRAME = 4
 
+
 class ClipSearch:
     """Runs a face backend over the frames of one clip and follows each person. Not for several threads.
 

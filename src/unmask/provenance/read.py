@@ -177,7 +177,7 @@ def _read_icc(image: Image, found: Provenance) -> None:
 
 def _read_container(media: Media, found: Provenance) -> None:
     with media.open_container() as container:
-        found.container = _table({"format": container.format.name, **container.metadata}) or None
+        found.container = _table({**container.metadata, "format": container.format.name}) or None
         streams = []
         for stream in list(container.streams)[:MAX_ITEMS]:
             facts: dict[str, Any] = {"type": stream.type}
@@ -186,5 +186,5 @@ def _read_container(media: Media, found: Provenance) -> None:
             profile = getattr(stream, "profile", None)
             if profile:
                 facts["profile"] = profile
-            streams.append(_table({**facts, **stream.metadata}))
+            streams.append(_table({**stream.metadata, **facts}))
         found.streams = streams or None
