@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
+import unmask.faces
 from unmask.faces import Face, FaceBackend, load_backend
 from unmask.media.types import Frame
 
 Picture = NDArray[np.uint8]
+WEIGHTS = Path(unmask.faces.__file__).parent / "weights" / "faces.onnx"
 # In the portrait: what is pasted as a head and as a person, and the side and centre of the face.
 HEAD = (140, 30, 310, 220)
 PERSON = (70, 10, 400, 360)

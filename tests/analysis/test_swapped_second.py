@@ -36,16 +36,19 @@ def dfdc_val_pairs() -> list[tuple[Path, Path]]:
     return [(pair["0"], pair["1"]) for _, pair in sorted(by_group.items()) if len(pair) == 2]
 
 
-def encode(path: Path, original: NDArray[np.uint8], fake: NDArray[np.uint8], start_s: float) -> None:
+def encode(
+    path: Path, original: NDArray[np.uint8], fake: NDArray[np.uint8], start_s: float, seconds: int = SECONDS
+) -> Path:
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=FPS)
         stream.height, stream.width = original.shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": "20"}
-        for i in range(SECONDS * FPS):
+        for i in range(seconds * FPS):
             image = fake if start_s <= i / FPS < start_s + 1 else original
             out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         out.mux(stream.encode())
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +57,20 @@ def detector() -> Detector:
 
 
 @pytest.fixture(scope="module")
-def pairs(detector: Detector) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Pairs of one size whose original is judged likely real and whose fake is judged likely fake."""
+def pairs(
+    detector: Detector, tmp_path_factory: pytest.TempPathFactory
+) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Pairs that the model tells apart: two seconds of the fake are likely fake, two of the original are not."""
+    folder = tmp_path_factory.mktemp("pairs")
     told_apart: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
     for paths in dfdc_val_pairs():
         original, fake = (np.asarray(Image.open(path).convert("RGB")) for path in paths)
-        verdicts = [detector.analyze(image).verdict for image in (original, fake)]
-        if original.shape == fake.shape and verdicts == ["likely_real", "likely_fake"]:
+        if original.shape != fake.shape or detector.analyze(fake).verdict != "likely_fake":
+            continue
+        reports = [
+            detector.analyze(encode(folder / "two.mp4", image, image, 0.0, seconds=2)) for image in (original, fake)
+        ]
+        if reports[0].verdict != "likely_fake" and reports[1].verdict == "likely_fake":
             told_apart.append((original, fake))
         if len(told_apart) == WANTED:
             break

@@ -9,12 +9,9 @@ import numpy as np
 import pytest
 from skimage import data
 
-import unmask.faces
-from face_scenes import FACE_CENTRE, FACE_SIDE, backend, is_at
+from face_scenes import FACE_CENTRE, FACE_SIDE, WEIGHTS, backend, is_at
 from unmask.base.errors import BundleError, DeviceError, UsageError
 from unmask.faces import backend_names, load_backend
-
-WEIGHTS = Path(unmask.faces.__file__).parent / "weights" / "faces.onnx"
 
 
 @pytest.mark.parametrize("name", ["default", "dlib", f"yunet:{WEIGHTS}"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from face_scenes import backend, is_at, paste, real_data, texture
+from face_scenes import WEIGHTS, backend, is_at, paste, real_data, texture
 from unmask.faces.resize import shrink
 from unmask.faces.search import DEFAULT, cuts, iou, merge, overlap_of_smaller, pyramid
 from unmask.faces.types import Face
@@ -99,8 +99,6 @@ def test_the_cost_of_an_ordinary_picture_is_one_pass() -> None:
         def raw(self, image: np.ndarray) -> list[np.ndarray]:
             passes.append(image.shape[:2])
             return super().raw(image)
-
-    from test_face_backends import WEIGHTS
 
     scene = texture(768, 1024).copy()
     paste(scene, 102, (500, 300))
