@@ -1,4 +1,4 @@
-"""``unmask data``: prepare a data set, show what a manifest holds."""
+"""``unmask data``: fetch, make and prepare data sets, show what a manifest holds."""
 
 from __future__ import annotations
 
@@ -80,15 +80,16 @@ def prepare(
     ] = 0.15,
     seed: Annotated[int, typer.Option(metavar="N", help="Of these shares.", rich_help_panel=_SPLIT)] = 0,
     near_duplicates: Annotated[
-        int | None,
+        int,
         typer.Option(
             metavar="BITS",
-            min=0,
+            min=-1,
             max=16,
-            help="Bring pictures whose 64-bit perceptual hashes differ in at most BITS into one group; 2 is safe.",
+            help="Bring pictures whose 64-bit perceptual hashes differ in at most BITS into one group; where published "
+            "splits part them, the one nearer to training is left out. -1: do not look.",
             rich_help_panel=_SPLIT,
         ),
-    ] = None,
+    ] = 2,
     faces: Annotated[
         str, typer.Option(metavar="HOW", help="default, dlib, yunet:FILE or none.", rich_help_panel=_RUN)
     ] = "default",
@@ -122,7 +123,7 @@ def prepare(
                 fps=fps,
                 fraction=fraction,
                 seed=seed,
-                near_duplicates=near_duplicates,
+                near_duplicates=None if near_duplicates < 0 else near_duplicates,
                 options=ReadOptions(tuple(real or ()), tuple(fake or ()), source),
                 suffix=".csv" if csv else ".parquet",
                 on_progress=bar.advance,
@@ -135,6 +136,64 @@ def prepare(
         _print_left_out(summary)
     print(summary.file)
     return FAILED if summary.failed else OK
+
+
+@app.command()
+def fetch(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT", help="kaggle:OWNER/NAME, kaggle:COMPETITION, or a .zip or .tar file downloaded by hand."
+        ),
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where to. Default: kagglehub's cache; of a file: the folder it lies in."),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,  # noqa: ARG001
+) -> int:
+    """Download a data set from Kaggle and unpack it; prints the folder.
+
+    For instance kaggle:manjilkarki/deepfake-and-real-images, kaggle:xhlulu/140k-real-and-fake-faces, or
+    kaggle:deepfake-detection-challenge (DFDC: accept the competition's rules first).
+    """
+    from unmask.data.fetch import fetch as get
+
+    got = get(what, to)
+    for one in got.unpacked:
+        links = f", {len(one.left_out)} links and devices left out" if one.left_out else ""
+        say(f"unpacked {one.files:,} files into {one.folder}{links}")
+    say(f"next: unmask data prepare {got.layout or 'LAYOUT'} {got.folder} OUT")
+    print(got.folder)
+    return OK
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.")],
+    pairs: Annotated[int, typer.Option(metavar="N", help="Real pictures, and as many fakes.")] = 160,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same pictures.")] = 0,
+    jobs: Annotated[int | None, typer.Option(metavar="N", min=1, help="Files side by side.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,  # noqa: ARG001
+) -> int:
+    """Make a small training set of the portrait that comes with unmask, to try everything on.
+
+    Views of one person and self-blends of them: a detector trained on it is worth nothing beyond it.
+    """
+    from unmask.data.synth import synth as make
+
+    stop = Stop()
+    try:
+        with stop.listening(), stop.interruptible(), _Bar(quiet, "making pictures") as bar:
+            summary = make(out, pairs=pairs, seed=seed, jobs=jobs, on_progress=bar.advance)
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on from here")
+        return INTERRUPTED
+    if not quiet:
+        _print_counts(summary.manifest)
+    print(summary.file)
+    return OK
 
 
 @app.command()
@@ -175,7 +234,8 @@ def parse_roots(given: list[str]) -> dict[str, Path]:
 class _Bar:
     """A progress bar on stderr, in a terminal only."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, what: str = "finding faces") -> None:
+        self._what = what
         self._shown = not quiet and sys.stderr.isatty()
 
     def __enter__(self) -> _Bar:
@@ -184,7 +244,7 @@ class _Bar:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
             self._bar = Progress(
-                TextColumn("finding faces"),
+                TextColumn(self._what),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
