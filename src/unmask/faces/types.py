@@ -65,8 +65,8 @@ class CropSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     faces: str = "default"
-    margin: float = Field(1.3, ge=1.0, le=4.0)
-    size: int = Field(224, ge=32, le=1024)
+    margin: float = Field(default=1.3, ge=1.0, le=4.0)
+    size: int = Field(default=224, ge=32, le=1024)
     alignment: Literal["none"] = "none"
 
 
