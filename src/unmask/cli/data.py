@@ -133,6 +133,7 @@ def prepare(
         return INTERRUPTED
     if not quiet:
         _print_counts(summary.manifest)
+        _say_what_is_missing(summary.manifest)
         _print_left_out(summary)
     print(summary.file)
     return FAILED if summary.failed else OK
@@ -202,16 +203,54 @@ def show(
     root: Annotated[
         list[str] | None, typer.Option(metavar="NAME=DIR", help="Where a root of the manifest lies now; repeatable.")
     ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Where the contact sheet goes (.png). Default: MANIFEST.sheet.png beside it."
+        ),
+    ] = None,
+    no_sheet: Annotated[bool, typer.Option("--no-sheet", help="Counts only.")] = False,
+    each: Annotated[int, typer.Option(metavar="N", min=1, max=50, help="Faces a source and label.")] = 10,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of their choice.")] = 0,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,  # noqa: ARG001
 ) -> int:
-    """Print how many rows there are by source, method, label and split."""
+    """Print how many rows there are by source, method, label and split; write a contact sheet of the faces."""
     from unmask.data.manifest import Manifest
 
+    if sheet is not None and (sheet.suffix.lower() != ".png" or no_sheet):
+        raise UsageError("--sheet takes a .png file, and not together with --no-sheet")
+    if sheet is not None and sheet.exists():
+        raise UsageError("this file exists already", hint="Name another one with --sheet", path=str(sheet))
     table = Manifest.read(manifest, parse_roots(root or []))
     _print_counts(table)
     for name, folder in table.roots.items():
         print(f"root {name}: {folder}{'' if folder.is_dir() else '  (not there; see --root)'}")
+    _say_what_is_missing(table)
+    missing = table.missing()
+    if missing:
+        say(f"{len(missing):,} files are not there, first {missing[0]}")
+    if no_sheet or not len(table) or len(missing) == len(set(table.files())):
+        return OK
+    from unmask.data.sheet import contact_sheet
+
+    target = sheet or manifest.with_name(f"{manifest.name}.sheet.png")
+    more = contact_sheet(table, target, each=each, seed=seed)
+    if more:
+        say(f"{more} more sources and labels are not on the sheet")
+    print(f"contact sheet: {target}")
     return OK
+
+
+def _say_what_is_missing(manifest: Manifest) -> None:
+    """What training and evaluation will refuse is said now."""
+    from unmask.base.errors import DataError
+    from unmask.data.items import SPLITS
+
+    for split in SPLITS:
+        try:
+            manifest.require((split,))
+        except DataError as error:
+            say(error.message)
 
 
 def parse_roots(given: list[str]) -> dict[str, Path]:

@@ -132,6 +132,10 @@ class Manifest:
         columns = self.table.select("root", "path").iter_rows()
         return [self.roots[root] / path for root, path in columns]
 
+    def missing(self) -> list[Path]:
+        """Files that rows point at and that are not there, each once."""
+        return [file for file in dict.fromkeys(self.files()) if not file.is_file()]
+
     def select(self, split: str | None = None, *, with_face: bool = False, where: pl.Expr | None = None) -> Manifest:
         """Rows of one split, only those with a face, or by any Polars expression."""
         table = self.table
