@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from importlib import import_module
 from pathlib import Path
 
@@ -138,5 +139,6 @@ def _load_file(network: Detector, path: Path) -> None:
         state = stored.get("state_dict", stored)
         averaged = {key.removeprefix("ema."): value for key, value in state.items() if key.startswith("ema.")}
         network.load_state_dict(averaged or state)
-    except (OSError, RuntimeError, AttributeError, EOFError) as error:
-        raise DataError(f"cannot be used as start weights: {str(error).splitlines()[0]}", path=str(path)) from error
+    except (OSError, RuntimeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise DataError(f"cannot be used as start weights: {reason}", path=str(path)) from error
