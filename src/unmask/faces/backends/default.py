@@ -16,7 +16,7 @@ SPEC = replace(DEFAULT, threshold=0.75, sure=0.85)
 patches give an alarm there (12 % at 0.6): ``references/faces/bench.py --choose``, 2026-11-21."""
 
 CERTAIN = 0.87
-"""Every person of the training and validation clips reaches it; false alarms beside them end at 0.86."""
+"""Just above the strongest false alarm beside the speakers of the training and validation clips (0.86)."""
 
 
 def load(argument: str, *, device: str, threads: int | None) -> YuNetBackend:  # noqa: ARG001
