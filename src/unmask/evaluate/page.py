@@ -6,7 +6,6 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from importlib import resources
 from typing import Any
 
 import jinja2
@@ -42,19 +41,9 @@ PLOT_WORDS = {
 }
 
 
-def _load(name: str) -> str:
-    return (resources.files("unmask.evaluate") / "templates" / name).read_text(encoding="utf-8")
-
-
 @lru_cache(maxsize=1)
 def _environment() -> jinja2.Environment:
-    env = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_load),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    env = templating.environment_of("unmask.evaluate")
     env.globals |= {
         "pooled_rows": POOLED,
         "side_by_side": SIDE_BY_SIDE,

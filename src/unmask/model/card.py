@@ -13,7 +13,8 @@ METADATA_KEY = "unmask_card"
 LevelKind = Literal["face", "track", "segment", "picture", "clip"]
 
 
-_STAND_IN: dict[LevelKind, LevelKind] = {"segment": "face", "track": "face", "picture": "face", "clip": "picture"}
+STAND_IN: dict[LevelKind, LevelKind] = {"segment": "face", "track": "face", "picture": "face", "clip": "picture"}
+"""Which level judges where a card has none of a kind."""
 
 
 class Thresholds(BaseModel):
@@ -101,5 +102,5 @@ class Card(BaseModel):
         """
         rows = sorted((level for level in self.levels if level.kind == kind), key=lambda level: level.faces)
         if not rows:
-            return self.level(_STAND_IN[kind], faces)
+            return self.level(STAND_IN[kind], faces)
         return next((level for level in rows if level.faces >= faces), rows[-1])

@@ -14,20 +14,22 @@ from unmask.render import verdict
 from unmask.render.text import printable
 
 
-def _load(name: str) -> str:
-    return (resources.files("unmask.render") / "templates" / name).read_text(encoding="utf-8")
-
-
-@lru_cache(maxsize=1)
-def environment() -> jinja2.Environment:
-    """Autoescape is on for every template; an unknown name is an error, not an empty text."""
-    env = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_load),
+def environment_of(package: str) -> jinja2.Environment:
+    """For the ``templates`` of a package: everything is escaped; an unknown name is an error, not an empty text."""
+    folder = resources.files(package) / "templates"
+    return jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+@lru_cache(maxsize=1)
+def environment() -> jinja2.Environment:
+    """The templates of this room, with what every one of them uses."""
+    env = environment_of("unmask.render")
     env.globals["looks"] = verdict.LOOKS
     env.filters |= {
         "printable": printable,

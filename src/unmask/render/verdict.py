@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from unmask.model import p_text
-from unmask.model.card import LevelKind
+from unmask.model.card import STAND_IN, LevelKind
 from unmask.report import FaceResult, Report, TrackResult, Verdict
 
 Subject = FaceResult | TrackResult
@@ -95,14 +95,13 @@ def thresholds(report: Report, kind: LevelKind, faces: int = 1) -> tuple[float, 
     """
     if report.model is None:
         return None
-    stand_in: dict[LevelKind, LevelKind] = {"segment": "face", "track": "face", "picture": "face", "clip": "picture"}
     found: dict[int, dict[str, float]] = {}
     for name, values in report.model.thresholds.items():
         level, _, count = name.partition("_")
         if level == kind and (count.isdigit() or not count):
             found[int(count or 1)] = values
     if not found:
-        return thresholds(report, stand_in[kind], faces) if kind in stand_in else None
+        return thresholds(report, STAND_IN[kind], faces) if kind in STAND_IN else None
     values = found[min((n for n in found if n >= faces), default=max(found))]
     try:
         return values["likely_real"], values["likely_fake"]
