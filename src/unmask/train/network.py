@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from unmask.base.errors import DataError
 from unmask.base.extras import require
+from unmask.train.freeze import is_head
+from unmask.train.networks.base import Network
 from unmask.train.recipe import NetworkRecipe
 
 MEAN, STD = 127.0, 128.0
@@ -22,7 +24,7 @@ MEAN, STD = 127.0, 128.0
 FINE_STRIDE = 16
 
 
-class Detector(nn.Module):
+class Detector(Network):
     """Backbone and two heads.
 
     Traces of blending and resampling are small and live in the middle layers, what makes a generated face look wrong
@@ -33,6 +35,8 @@ class Detector(nn.Module):
     Args:
         recipe: Backbone and widths.
     """
+
+    head_names = frozenset({"fine", "fine_logit", "coarse_logit", "bias"})
 
     def __init__(self, recipe: NetworkRecipe) -> None:
         super().__init__()
@@ -125,12 +129,9 @@ def _load_imagenet(network: Detector, backbone: str) -> None:
     if wrong:
         raise DataError(f"the package {module} does not hold the weights of {backbone}: {wrong[0]} has another shape")
     missing, unexpected = network.load_state_dict(pairs, strict=False)
-    left = [key for key in missing if not key.endswith("num_batches_tracked") and key.split(".")[0] not in _OWN]
+    left = [key for key in missing if not key.endswith("num_batches_tracked") and not is_head(network, key)]
     if left or unexpected:
         raise DataError(f"weights of {backbone} do not fit: {[*left, *unexpected][0]}")
-
-
-_OWN = {"fine", "fine_logit", "coarse_logit", "bias"}
 
 
 def _load_file(network: Detector, path: Path) -> None:
