@@ -25,6 +25,8 @@ class Weights:
     denied: float = 2.0
     box: float = 5.0
     points: float = 0.5
+    dense: float = 1.0
+    dense_points: float = 0.5
 
 
 def grid(height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
@@ -98,9 +100,15 @@ def assign(score: Tensor, boxes: Tensor, cells: Tensor, truth: Tensor, there: Te
 
 
 def detection_loss(
-    outputs: list[Tensor], truth: Tensor, height: int, width: int, weights: Weights
+    outputs: list[Tensor],
+    truth: Tensor,
+    height: int,
+    width: int,
+    weights: Weights,
+    teacher: list[Tensor] | None = None,
+    asked: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """The four losses and their weighted sum ``total``.
+    """The losses and their weighted sum ``total``.
 
     Args:
         outputs: The network's rows at each stride, B×cells×16 (logits).
@@ -108,6 +116,8 @@ def detection_loss(
         height: Height of the input.
         width: Width of the input.
         weights: See :class:`Weights`.
+        teacher: What the teacher says at every cell, B'×cells×16 (logits), about some of the pictures.
+        asked: Which those are, B' indices.
     """
     out = torch.cat(outputs, dim=1).float()
     cls, box, obj, points = out[..., 0], out[..., 1:5], out[..., 5], out[..., 6:]
@@ -132,5 +142,54 @@ def detection_loss(
     at = cells[cell]
     aim = (want[:, 4:14].view(-1, 5, 2) - at[:, None, :2]) / at[:, None, 2:]
     parts["points"] = F.smooth_l1_loss(points[image, cell].view(-1, 5, 2), aim, beta=1 / 9, reduction="sum") / number
+    if teacher is not None and asked is not None and len(asked):
+        parts["dense"], parts["dense_points"] = dense_loss(out[asked], torch.cat(teacher, dim=1).float())
     parts["total"] = sum((getattr(weights, name) * value for name, value in parts.items()), torch.zeros(()))
     return parts
+
+
+def dense_loss(ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
+    """How far every cell is from the teacher's (both N×P×16, logits): its scores; box and points where it sees a face.
+
+    What the teacher says of the clean, upright picture is true of the same picture in the dark or half covered, and
+    of one turned by 90° once its numbers are turned with it: far more to learn from than the few cells that own a face.
+    """
+    score = torch.sqrt(torch.sigmoid(theirs[..., 0]) * torch.sigmoid(theirs[..., 5]))
+    seen = torch.where(score > 0.4, score, 0.0)
+    number = seen.sum().clamp(min=1.0)
+    here = F.binary_cross_entropy_with_logits(ours[..., 5], torch.sigmoid(theirs[..., 5]), reduction="sum")
+    sure = F.binary_cross_entropy_with_logits(ours[..., 0], torch.sigmoid(theirs[..., 0]), weight=seen, reduction="sum")
+    apart = F.smooth_l1_loss(ours, theirs, beta=1 / 9, reduction="none")
+    box, points = apart[..., 1:5].sum(-1), apart[..., 6:].sum(-1)
+    return (here + sure + 2 * (box * seen).sum()) / number, (points * seen).sum() / number
+
+
+def turned_maps(
+    rows: list[Tensor], height: int, width: int, quarters: int, mirror: bool, swap: list[int]
+) -> list[Tensor]:
+    """Rows (N×cells×16 at each stride) of a picture as if it had been turned by 90° counter-clockwise and mirrored.
+
+    Args:
+        rows: What was said of the picture as it is.
+        height: Of the picture.
+        width: Of the picture.
+        quarters: 0 or 1.
+        mirror: Whether it is then mirrored.
+        swap: The order of the five points in a mirror.
+    """
+    out = []
+    for stride, part in zip(STRIDES, rows, strict=True):
+        maps = part.transpose(1, 2).reshape(len(part), 16, height // stride, width // stride)
+        if quarters:
+            maps = maps.rot90(1, (2, 3))
+            xy = maps[:, 6:].reshape(len(maps), 5, 2, *maps.shape[2:])
+            points = torch.stack([xy[:, :, 1], 1 - xy[:, :, 0]], dim=2).flatten(1, 2)
+            centre = torch.stack([maps[:, 2], 1 - maps[:, 1]], dim=1)
+            maps = torch.cat([maps[:, :1], centre, maps[:, [4, 3]], maps[:, 5:6], points], dim=1)
+        if mirror:
+            maps = maps.flip(3)
+            xy = maps[:, 6:].reshape(len(maps), 5, 2, *maps.shape[2:])[:, swap]
+            points = torch.stack([1 - xy[:, :, 0], xy[:, :, 1]], dim=2).flatten(1, 2)
+            maps = torch.cat([maps[:, :1], 1 - maps[:, 1:2], maps[:, 2:6], points], dim=1)
+        out.append(maps.flatten(2).transpose(1, 2))
+    return out

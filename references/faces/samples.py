@@ -39,6 +39,8 @@ class Canvas:
 
     image: Image.Image
     rows: list[Array] = field(default_factory=list)
+    upright: bool = True
+    """Whether the teacher itself can be trusted on it: no face is turned by more than 25°."""
 
 
 def load_sources(labels: Path, data: Path) -> dict[str, list[Source]]:
@@ -88,6 +90,21 @@ def turn(
     return out, cover, np.concatenate([linear, shift[:, None]], axis=1)
 
 
+@dataclass
+class Sample:
+    """One made-up picture.
+
+    Attributes:
+        pixels: H×W×3 uint8 RGB, what the network sees.
+        rows: Faces N×15: box, points, taught (else neither taught nor denied).
+        clean: The same before anything was covered, darkened or encoded, where the teacher can be asked about it.
+    """
+
+    pixels: NDArray[np.uint8]
+    rows: Array
+    clean: NDArray[np.uint8] | None
+
+
 class Maker:
     """Makes samples. Its randomness is all in ``rng``.
 
@@ -124,11 +141,11 @@ class Maker:
         return self.sources[name][self.rng.integers(len(self.sources[name]))]
 
     def angle(self) -> float:
-        """Degrees: a third nearly upright, most at the angles that people and phones produce, the rest anywhere."""
+        """Degrees: nearly half upright, most at the angles that people and phones produce, the rest anywhere."""
         kind = self.rng.random()
-        if kind < 0.32:
-            return float(self.rng.normal(0, 6))
-        if kind < 0.8:
+        if kind < 0.45:
+            return float(self.rng.normal(0, 7))
+        if kind < 0.85:
             return float(self.rng.choice([-90, -60, -30, 30, 60, 90]) + self.rng.normal(0, 9))
         return float(self.rng.uniform(-180, 180))
 
@@ -266,6 +283,7 @@ class Maker:
             boxes, points = boxes.copy(), points[:, MIRROR].copy()
             boxes[:, [0, 2]] = region[0] + region[2] - boxes[:, [2, 0]]
             points[:, :, 0] = region[0] + region[2] - points[:, :, 0]
+        canvas.upright &= abs(degrees) < 25
         out, cover, matrix = turn(picture, scale, degrees, mask)
         matrix[:, 2] -= matrix[:, :2] @ np.array(region[:2], float)
         rows = [turned_box(b, p, matrix) for b, p in zip(boxes, points, strict=True)]
@@ -364,23 +382,25 @@ class Maker:
         self.distract(canvas, 1 if alone else int(self.rng.integers(0, 6)))
         return canvas
 
-    def sample(self, width: int, height: int) -> tuple[NDArray[np.uint8], Array]:
-        """H×W×3 uint8 RGB, and faces N×15: box, points, taught (else neither taught nor denied)."""
+    def sample(self, width: int, height: int) -> Sample:
+        """A sample of this size."""
         kind, large = self.rng.random(), min(width, height) >= 512
-        if kind < 0.36:
+        if kind < 0.33:
             canvas = self.nothing(width, height)
-        elif kind < (0.45 if large else 0.58):
+        elif kind < (0.42 if large else 0.52):
             canvas = self.crowd(width, height)
         else:
             canvas = self.scene(width, height, *((0.3, 1.15) if large else (0.09, 1.1)))
+        clean = np.asarray(canvas.image.copy()) if canvas.rows and canvas.upright else None
         for row in canvas.rows:
             if row[14] and (row[2:4] - row[:2]).min() > 20 and self.rng.random() < 0.22:
                 self.cover_half(canvas, row)
         pixels, least = self.worsen(canvas.image)
         for row in canvas.rows:
-            row[14] = float(row[14] and (row[2:4] - row[:2]).min() >= least)
+            if row[14] and (row[2:4] - row[:2]).min() < least:
+                row[14], clean = 0.0, None
         rows = np.stack(canvas.rows).astype(np.float32) if canvas.rows else np.zeros((0, 15), np.float32)
-        return pixels, rows
+        return Sample(pixels, rows, clean)
 
     def worsen(self, image: Image.Image) -> tuple[NDArray[np.uint8], float]:
         """Light, colour, blur, size, noise, JPEG; and the side of the least face that is still one after that.

@@ -14,31 +14,69 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from loss import Weights, detection_loss
+from loss import Weights, detection_loss, turned_maps
 from net import FaceNet, export, load_yunet
-from samples import MIRROR, Maker, load_sources
+from samples import MIRROR, Maker, Sample, load_sources
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 SHAPES = [((320, 320), 16, 0.56), ((256, 384), 16, 0.07), ((384, 256), 16, 0.07), ((640, 640), 4, 0.3)]
 """Height and width, samples, share of the steps."""
 WARMUP = 100
+LOSSES = ("obj", "cls", "box", "points", "dense", "dense_points", "total")
+"""Columns of ``log.csv`` after step and minutes."""
 
 
-class Batches(IterableDataset[tuple[Tensor, Tensor]]):
+class Batch(NamedTuple):
+    """Samples of one size, and what the teacher is to be asked about them.
+
+    Attributes:
+        pixels: B×3×H×W uint8 BGR.
+        faces: B×G×15, -1 in the last place of padding.
+        clean: B'×3×H×W, some of the pictures before they were spoilt, not yet turned by ``quarters`` and ``mirror``.
+        asked: Which ones, B' indices.
+        quarters, mirror: How the pictures have been turned since (see :func:`loss.turned_maps`).
+    """
+
+    pixels: Tensor
+    faces: Tensor
+    clean: Tensor
+    asked: Tensor
+    quarters: int = 0
+    mirror: bool = False
+
+    def mirrored(self) -> Batch:
+        """The same pictures seen in a mirror: a right eye becomes a left one."""
+        width, out = self.pixels.shape[3], self.faces.clone()
+        out[..., 0:14:2] = width - self.faces[..., 0:14:2]
+        out[..., [0, 2]] = out[..., [2, 0]]
+        points = out[..., 4:14].reshape(*self.faces.shape[:2], 5, 2)[:, :, MIRROR]
+        out[..., 4:14] = points.reshape(*self.faces.shape[:2], 10)
+        return self._replace(pixels=self.pixels.flip(3), faces=out, mirror=True)
+
+    def quarter(self) -> Batch:
+        """The same pictures turned by 90° counter-clockwise."""
+        width, out = self.pixels.shape[3], self.faces.clone()
+        out[..., 0:14:2], out[..., 1:14:2] = self.faces[..., 1:14:2], width - self.faces[..., 0:14:2]
+        out[..., [1, 3]] = out[..., [3, 1]]
+        return self._replace(pixels=self.pixels.rot90(1, (2, 3)), faces=out, quarters=1)
+
+
+class Batches(IterableDataset[Batch]):
     """Endless batches; each worker has random numbers of its own, which begin anew when training goes on."""
 
     def __init__(self, args: argparse.Namespace, seed: int) -> None:
         super().__init__()
         self.args, self.seed = args, seed
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         info = torch.utils.data.get_worker_info()
         rng = np.random.default_rng([self.seed, info.id if info else 0])
-        waiting: list[tuple[Tensor, Tensor]] = []
+        waiting: list[Batch] = []
         maker = Maker(load_sources(self.args.labels, self.args.data), self.args.negatives, rng)
         while True:
             (height, width), count, _ = SHAPES[rng.choice(len(SHAPES), p=[s[2] for s in SHAPES])]
@@ -47,45 +85,44 @@ class Batches(IterableDataset[tuple[Tensor, Tensor]]):
             # Making a sample costs more than a step with it, so each is used three times, some steps apart.
             waiting.append(batch)
             if len(waiting) > 12:
-                yield mirrored(*waiting[6])
-                older = quarter(*waiting.pop(0))
-                yield older if rng.random() < 0.5 else mirrored(*older)
+                yield waiting[6].mirrored()
+                older = waiting.pop(0).quarter()
+                yield older if rng.random() < 0.5 else older.mirrored()
 
 
-def collate(samples: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:
-    """Pictures as uint8 B×3×H×W BGR, faces as B×G×15 with -1 in the last place of padding."""
-    pixels = np.stack([p[:, :, ::-1].transpose(2, 0, 1) for p, _ in samples])
-    most = max(1, *(len(rows) for _, rows in samples))
+def collate(samples: list[Sample]) -> Batch:
+    """Samples of one size as a batch."""
+    most = max(1, *(len(sample.rows) for sample in samples))
     faces = np.full((len(samples), most, 15), -1, np.float32)
-    for index, (_, rows) in enumerate(samples):
-        faces[index, : len(rows)] = rows
-    return torch.from_numpy(pixels), torch.from_numpy(faces)
+    for index, sample in enumerate(samples):
+        faces[index, : len(sample.rows)] = sample.rows
+    asked = [index for index, sample in enumerate(samples) if sample.clean is not None]
+    clean = [sample.clean for sample in samples if sample.clean is not None]
+    pixels = tensor([sample.pixels for sample in samples])
+    return Batch(
+        pixels, torch.from_numpy(faces), tensor(clean) if clean else pixels[:0], torch.tensor(asked, dtype=torch.long)
+    )
 
 
-def mirrored(pixels: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
-    """The same pictures seen in a mirror: a right eye becomes a left one."""
-    width, out = pixels.shape[3], faces.clone()
-    out[..., 0:14:2] = width - faces[..., 0:14:2]
-    out[..., [0, 2]] = out[..., [2, 0]]
-    points = out[..., 4:14].reshape(*faces.shape[:2], 5, 2)[:, :, MIRROR]
-    out[..., 4:14] = points.reshape(*faces.shape[:2], 10)
-    return pixels.flip(3), out
+def tensor(pictures: list[np.ndarray]) -> Tensor:
+    """H×W×3 RGB pictures as B×3×H×W BGR."""
+    return torch.from_numpy(np.stack([p[:, :, ::-1].transpose(2, 0, 1) for p in pictures]))
 
 
-def quarter(pixels: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
-    """The same pictures turned by 90° counter-clockwise."""
-    width, out = pixels.shape[3], faces.clone()
-    out[..., 0:14:2], out[..., 1:14:2] = faces[..., 1:14:2], width - faces[..., 0:14:2]
-    out[..., [1, 3]] = out[..., [3, 1]]
-    return pixels.rot90(1, (2, 3)), out
-
-
-def step(net: FaceNet, optimizer: torch.optim.Optimizer, pixels: Tensor, faces: Tensor, bf16: bool) -> dict[str, float]:
+def step(
+    net: FaceNet, teacher: FaceNet, optimizer: torch.optim.Optimizer, batch: Batch, bf16: bool
+) -> dict[str, float]:
     """One step; gives the losses."""
-    x = pixels.float().contiguous(memory_format=torch.channels_last)
+    height, width = batch.pixels.shape[2:]
+    said = None
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        outputs = net(x)
-    parts = detection_loss(outputs, faces, pixels.shape[2], pixels.shape[3], Weights())
+        if len(batch.asked):
+            with torch.no_grad():
+                said = teacher(batch.clean.float().contiguous(memory_format=torch.channels_last))
+            size = (int(batch.clean.shape[2]), int(batch.clean.shape[3]))
+            said = turned_maps([part.float() for part in said], *size, batch.quarters, batch.mirror, MIRROR)
+        outputs = net(batch.pixels.float().contiguous(memory_format=torch.channels_last))
+    parts = detection_loss(outputs, batch.faces, height, width, Weights(), said, batch.asked)
     optimizer.zero_grad(set_to_none=True)
     parts["total"].backward()
     torch.nn.utils.clip_grad_norm_(net.parameters(), 20.0)
@@ -101,6 +138,8 @@ def mix(net: FaceNet, other: dict[str, Tensor], share: float) -> None:
     layers may be taken as they are.
     """
     for name, value in net.state_dict().items():
+        if name not in other:  # a block more than the earlier run had
+            continue
         value.copy_(other[name] if "extra" in name and "depth" in name else value.lerp(other[name], share))
 
 
@@ -121,7 +160,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--start", type=Path, help="last.pt of an earlier run")
     parser.add_argument("--share", type=float, default=0.7, help="of the earlier run in the start; the rest is YuNet-n")
     parser.add_argument("--freeze", type=int, default=0, help="steps after which the layers up to stride 4 stay")
-    parser.add_argument("--blocks", type=int, nargs=3, default=[1, 3, 4])
+    parser.add_argument("--blocks", type=int, nargs=3, default=[2, 4, 6])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--every", type=float, default=3.0, help="minutes between checkpoints")
@@ -142,6 +181,7 @@ class Run:
         self.begin = time.monotonic()
         self.net = FaceNet(args.blocks)
         load_yunet(self.net, args.yunet)
+        self.teacher = copy.deepcopy(self.net).to(memory_format=torch.channels_last).eval()
         if args.start:
             mix(self.net, torch.load(args.start, weights_only=True)["mean"], args.share)
         self.net = self.net.to(memory_format=torch.channels_last).train()
@@ -160,7 +200,7 @@ class Run:
         """Trained so far, over all starts."""
         return self.spent + (time.monotonic() - self.begin) / 60
 
-    def step(self, pixels: Tensor, faces: Tensor) -> dict[str, float]:
+    def step(self, batch: Batch) -> dict[str, float]:
         """One step at the rate of the moment (warm-up, then half a cosine over the steps); gives the losses."""
         if self.number >= self.args.freeze and not self.frozen:
             self.frozen = True
@@ -168,9 +208,9 @@ class Run:
         wave = (1 + math.cos(math.pi * min(1, self.number / self.args.steps))) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = self.args.rate * min(1, (self.number + 1) / WARMUP) * (0.02 + 0.98 * wave)
-        losses = step(self.net, self.optimizer, pixels, faces, not self.args.fp32)
+        losses = step(self.net, self.teacher, self.optimizer, batch, not self.args.fp32)
         self.number += 1
-        keep = min(0.995, self.number / (self.number + 20))
+        keep = min(0.998, self.number / (self.number + 20))
         with torch.no_grad():
             for ours, theirs in zip(self.mean.parameters(), self.net.parameters(), strict=True):
                 ours.lerp_(theirs, 1 - keep)
@@ -196,12 +236,12 @@ def main() -> None:
     log = (args.out / "log.csv").open("a")
     sums: dict[str, float] = {}
     counted, saved = 0, time.monotonic()
-    for pixels, faces in loader:
-        for name, value in run.step(pixels, faces).items():
+    for batch in loader:
+        for name, value in run.step(batch).items():
             sums[name] = sums.get(name, 0.0) + value
         counted += 1
         if counted == 50:
-            text = ",".join(f"{sums[k] / counted:.4f}" for k in ("obj", "cls", "box", "points", "total"))
+            text = ",".join(f"{sums.get(k, 0.0) / counted:.4f}" for k in LOSSES)
             print(f"{run.number},{run.minutes:.2f},{text}", file=log, flush=True)
             sums, counted = {}, 0
         ended = run.number >= args.steps

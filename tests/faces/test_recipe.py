@@ -82,21 +82,47 @@ def test_conditions_keep_the_face_where_they_say(name: str) -> None:
 @pytest.mark.train
 def test_turning_a_batch_four_times_or_mirroring_it_twice_changes_nothing() -> None:
     torch = pytest.importorskip("torch")
-    from train import mirrored, quarter
+    from train import Batch
 
     pixels = torch.arange(3 * 64 * 96).reshape(1, 3, 64, 96)
     faces = torch.tensor([[[10.0, 5, 30, 15, 12, 7, 28, 7, 20, 10, 13, 13, 27, 13, 1]]])
-    once = quarter(pixels, faces)
-    assert once[0].shape == (1, 3, 96, 64)
-    assert once[1][0, 0, :4].tolist() == [5, 66, 15, 86]
-    full = once
-    for _ in range(3):
-        full = quarter(*full)
-    twice = mirrored(*mirrored(pixels, faces))
-    for one in (full, twice):
-        assert torch.equal(one[0], pixels)
-        assert torch.equal(one[1], faces)
-    assert mirrored(pixels, faces)[1][0, 0, 4].item() == 96 - 28
+    start = Batch(pixels, faces, pixels[:0], torch.zeros(0, dtype=torch.long))
+    once = start.quarter()
+    assert once.pixels.shape == (1, 3, 96, 64)
+    assert once.faces[0, 0, :4].tolist() == [5, 66, 15, 86]
+    full = once.quarter().quarter().quarter()
+    for one in (full, start.mirrored().mirrored()):
+        assert torch.equal(one.pixels, pixels)
+        assert torch.equal(one.faces, faces)
+    assert start.mirrored().faces[0, 0, 4].item() == 96 - 28
+
+
+@pytest.mark.train
+@pytest.mark.parametrize(("quarters", "mirror"), [(0, False), (1, False), (0, True), (1, True)])
+def test_what_the_teacher_says_turns_as_the_picture_does(quarters: int, mirror: bool) -> None:
+    torch = pytest.importorskip("torch")
+    from loss import STRIDES, boxes_of, grid, turned_maps
+    from samples import MIRROR
+
+    from train import Batch
+
+    height, width = 96, 64
+    torch.manual_seed(1)
+    rows = [torch.randn(1, (height // s) * (width // s), 16) for s in STRIDES]
+
+    def read(rows: Any, height: int, width: int) -> Any:
+        cells, out = grid(height, width), torch.cat(rows, dim=1)
+        points = out[..., 6:].view(1, -1, 5, 2) * cells[:, None, 2:] + cells[:, None, :2]
+        places = torch.cat([boxes_of(out[..., 1:5], cells), points.flatten(2)], dim=2)
+        return places[0, out[0, :, 5].argsort()]
+
+    faces = torch.zeros(1, sum(part.shape[1] for part in rows), 15)
+    faces[0, :, :14] = read(rows, height, width)
+    want = Batch(torch.zeros(1, 3, height, width), faces, torch.zeros(0), torch.zeros(0))
+    want = want.quarter() if quarters else want
+    want = want.mirrored() if mirror else want
+    got = read(turned_maps(rows, height, width, quarters, mirror, MIRROR), *((width, height) if quarters else (96, 64)))
+    assert torch.allclose(got, want.faces[0, :, :14], atol=1e-3)
 
 
 @pytest.mark.train
@@ -120,12 +146,13 @@ def test_training_steps_lower_the_loss_and_the_export_says_the_same(tmp_path: Pa
     source = Source(tmp_path / "astronaut.png", np.array([[180, 65, 270, 185]], np.float32), points, np.array([True]))
     maker = Maker({"one": [source]}, negatives, np.random.default_rng(3))
     samples = [maker.sample(128, 160) for _ in range(12)]
-    assert any(len(rows) and rows[:, 14].any() for _, rows in samples)
-    pixels, faces = collate(samples)
+    assert any(len(sample.rows) and sample.rows[:, 14].any() for sample in samples)
+    assert any(sample.clean is not None for sample in samples)
+    batch = collate(samples)
     torch.manual_seed(0)
-    net = FaceNet((1, 1, 1))
+    net, teacher = FaceNet((1, 1, 1)), FaceNet((0, 0, 0)).eval()
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
-    losses = [step(net, optimizer, pixels, faces, bf16=False)["total"] for _ in range(25)]
+    losses = [step(net, teacher, optimizer, batch, bf16=False)["total"] for _ in range(25)]
     assert all(np.isfinite(losses))
     assert min(losses[-3:]) < 0.7 * losses[0]
     export(net, tmp_path / "net.onnx")

@@ -105,7 +105,8 @@ class DetectorModule(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Binary cross-entropy with smoothed labels; ``batch``: N×S×S×3 uint8, N labels."""
         crops, labels = batch
-        logit, _ = self.network(crops.permute(0, 3, 1, 2))
+        # To float before the network: a compiled one read beyond the end of the uint8 tensor (torch 2.15, AVX-512).
+        logit, _ = self.network(crops.permute(0, 3, 1, 2).float())
         smoothing = self.recipe.schedule.smoothing
         target = labels.to(logit.dtype) * (1 - smoothing) + smoothing / 2
         loss = F.binary_cross_entropy_with_logits(logit.float(), target.float())
