@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from unmask.faces.types import CropSpec
@@ -47,3 +51,15 @@ def make_graph(size: int = SIZE, output: str = "logit") -> onnx.ModelProto:
         ],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+@contextmanager
+def small_files(size: int) -> Iterator[None]:
+    """A block in which files may have ``size`` bytes at most: the system refuses more as a full disk does."""
+    resource = pytest.importorskip("resource", reason="needs the limits of POSIX")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
-from unmask.base.files import replacing, sha256_of, write_bytes, write_text
+from support import small_files
+from unmask.base.files import cannot_write, new_beside, replacing, sha256_of, write_bytes, write_text
 
 
 def test_a_block_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -45,3 +49,44 @@ def test_the_longest_name_that_a_folder_takes(tmp_path: Path) -> None:
     target = tmp_path / ("é" * 125 + ".jpg")
     write_bytes(target, b"x")
     assert [p.name for p in tmp_path.iterdir()] == [target.name]
+
+
+def test_the_mask_of_the_process_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It belongs to all threads: while it is changed, another thread would make files that everybody may write to."""
+    before = os.umask(0o027)
+    try:
+        monkeypatch.setattr(os, "umask", lambda mask: pytest.fail(f"the mask was set to {mask:o}"))
+        write_bytes(tmp_path / "x", b"x")
+    finally:
+        monkeypatch.undo()
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o640
+
+
+def test_temporary_names_are_nobodys(tmp_path: Path) -> None:
+    made: list[Path] = []
+    threads = [threading.Thread(target=lambda: made.append(new_beside(tmp_path / "a.png"))) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(made)) == 20
+    assert all(path.suffix == ".png" and path.read_bytes() == b"" for path in made)
+
+
+def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path: Path) -> None:
+    with small_files(1000), pytest.raises(OSError, match="large") as caught:
+        write_bytes(tmp_path / "a.bin", bytes(5000))
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(tmp_path / "a.bin"))
+    assert not list(tmp_path.iterdir())
+    error = cannot_write(OSError(errno.ENOSPC, "No space left on device"), "a.bin", hint="That is all")
+    assert (
+        str(error) == "a.bin: cannot be written: no space left on device. Make room, or choose another one. That is all"
+    )
+
+
+def test_a_place_that_is_not_there_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match="file") as caught:
+        write_bytes(tmp_path / "file" / "a.bin", b"x")
+    assert str(tmp_path / "file") in str(caught.value.filename)

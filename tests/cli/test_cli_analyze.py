@@ -224,6 +224,61 @@ def test_an_output_that_cannot_be_written_is_said(unmask, portrait, tmp_path):
     assert (tmp_path / "kept" / "astronaut.jpg" / "mine.txt").read_text() == "keep me"
 
 
+def limited(size):
+    """For ``subprocess``: files may have ``size`` bytes at most, which is refused as a full disk is."""
+    resource = pytest.importorskip("resource", reason="needs the limits of POSIX")
+    return {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_full_disk_is_an_error_of_one_line_and_keeps_whole_rows(unmask, portrait, tmp_path, jobs):
+    done = unmask("analyze", *[portrait] * 12, "-o", "out.jsonl", "-q", "-j", jobs, **limited(9000))
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("unmask: out.jsonl: cannot be written: ")
+    assert "Make room" in line
+    rows = reports((tmp_path / "out.jsonl").read_text())
+    assert 0 < len(rows) < 12
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_a_full_disk_under_a_report_costs_no_other_file(unmask, portrait, tmp_path):
+    assert unmask("analyze", portrait, "--html", "r.html", "-q").returncode == 0
+    page = tmp_path / "r.html"
+    size = page.stat().st_size
+    page.unlink()
+    # The entry finds room, the page with its style does not.
+    done = unmask("analyze", portrait, "-o", "out.csv", "--html", "r.html", "-q", **limited(size - 100))
+    assert done.returncode == 1
+    assert done.stderr.startswith("unmask: r.html: cannot be written: ")
+    assert "fault" not in done.stderr
+    with (tmp_path / "out.csv").open(newline="") as file:
+        assert [row["path"] for row in csv.DictReader(file)] == [str(portrait)]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_a_full_disk_under_what_is_drawn(unmask, portrait, clip, tmp_path):
+    done = unmask("analyze", portrait, clip, "--annotate", "a", "--save", "s", "--json", **limited(20_000))
+    assert done.returncode == 1
+    assert len(reports(done.stdout)) == 2, "verdicts stand"
+    lines = done.stderr.splitlines()
+    for name in ("a/astronaut.jpg.png", "a/clip.mp4.mp4"):
+        assert any(line.startswith(f"unmask: {name}: cannot be written: ") for line in lines), lines
+    assert "Traceback" not in done.stderr
+    assert "fault" not in done.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_full_disk_behind_stdout(unmask, portrait, tmp_path):
+    with (tmp_path / "rows").open("wb") as rows:
+        done = unmask(
+            "analyze", *[portrait] * 6, "--json", **limited(5000), stdout=rows, stderr=-1, capture_output=False
+        )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("unmask: standard output: cannot be written: ")
+
+
 def test_json_is_what_the_schema_says(unmask, portrait, clip):
     jsonschema = pytest.importorskip("jsonschema")
     schema_file = Path(__file__).resolve().parents[2] / "docs" / "report.schema.json"

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
 from render_samples import clip_report, error_result, make_track, picture_result
-from unmask.base.errors import DataError, UsageError
+from support import small_files
+from unmask.base.errors import DataError, OutputError, UsageError
 from unmask.render.folder import load_analysis, save_analysis
 from unmask.report import Evidence, Report, Result
 
@@ -98,6 +99,13 @@ def test_a_failed_save_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises((TypeError, ValueError)):
         save_analysis(bad, tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    with small_files(2000), pytest.raises(OutputError, match="cannot be written") as caught:
+        save_analysis(picture_result(), tmp_path / "kept")
+    assert caught.value.path == str(tmp_path / "kept")
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_folder_or_a_half_one(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from render_samples import HOSTILE, MODEL, astronaut, clip_report, error_result, make_face, make_track, picture_result
-from unmask.base.errors import UsageError
+from support import small_files
+from unmask.base.errors import OutputError, UsageError
 from unmask.render.html import MOST_SUBJECTS, OPEN_ENTRIES, HtmlReport
 from unmask.render.thumbs import thumbnail
 from unmask.render.verdict import NOT_PROOF
@@ -188,6 +189,36 @@ def test_an_interrupt_leaves_a_whole_page(tmp_path: Path) -> None:
     assert "done.jpg" in found.text
     assert "Interrupted" in found.text
     assert [file.name for file in tmp_path.iterdir()] == ["r.html"]
+
+
+def test_a_full_disk_leaves_whole_entries_and_the_older_page(tmp_path: Path) -> None:
+    target = tmp_path / "r.html"
+    target.write_text("older")
+    sink = HtmlReport(target)
+    written = 0
+
+    def fill() -> None:
+        nonlocal written
+        while True:
+            sink.write(picture_result())
+            written += 1
+
+    with small_files(200_000), pytest.raises(OutputError, match="cannot be written") as caught:
+        fill()
+    assert caught.value.path == str(target)
+    # Where there is no room for the page either, the older one stays and nothing else.
+    with small_files(10_000), pytest.raises(OutputError, match="cannot be written") as caught:
+        sink._assemble(interrupted=True)
+    assert "No report was written" in caught.value.hint
+    assert target.read_text() == "older"
+    assert [file.name for file in tmp_path.iterdir()] == ["r.html"]
+    # Where there is, all whole entries are in it.
+    sink.__exit__(OutputError, caught.value, None)
+    page = target.read_text()
+    assert written > 0
+    assert page.count("<details") >= written
+    assert page.count("data:image") == page.count('src="data:image') > 0
+    assert page.rstrip().endswith("</html>")
 
 
 def test_pictures_stop_at_the_budget(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from render_samples import HOSTILE, clip_report, error_result, make_track, picture_result
-from unmask.base.errors import UsageError
+from render_samples import HOSTILE, MODEL, clip_report, error_result, make_track, picture_result
+from support import small_files
+from unmask.base.errors import OutputError, UsageError
 from unmask.render.sinks import COLUMNS, Csv, JsonLines
 from unmask.report import Report, Result
 
@@ -81,6 +82,44 @@ def test_a_folder_is_no_file(tmp_path: Path, make: type[JsonLines] | type[Csv]) 
         make(tmp_path)
 
 
+@pytest.mark.parametrize("make", [JsonLines, Csv])
+def test_a_full_disk_leaves_whole_records(tmp_path: Path, make: type[JsonLines] | type[Csv]) -> None:
+    path = tmp_path / "out.txt"
+    written = 0
+    with small_files(5000):
+
+        def work() -> None:
+            nonlocal written
+            with make(path) as sink:
+                for _ in range(100):
+                    sink.write(picture_result("a.jpg", boxes=((0, 0, 50, 50), (60, 0, 110, 50))))
+                    written += 1
+
+        with pytest.raises(OutputError, match="cannot be written") as caught:
+            work()
+    assert caught.value.path == str(path)
+    assert "Make room" in caught.value.hint
+    text = path.read_text()
+    if make is JsonLines:
+        assert [Report.model_validate_json(line).path for line in text.splitlines()] == ["a.jpg"] * written
+    else:
+        assert len(read_csv(path)) == 2 * written
+        assert text.endswith("\n")
+    assert 0 < written < 100
+    assert [file.name for file in tmp_path.iterdir()] == ["out.txt"]
+
+
+@pytest.mark.parametrize("make", [JsonLines, Csv])
+def test_a_file_of_the_users_is_no_temporary_file(tmp_path: Path, make: type[JsonLines] | type[Csv]) -> None:
+    mine = tmp_path / "out.txt.part"
+    mine.write_text("mine")
+    with make(tmp_path / "out.txt") as sink, make(tmp_path / "out.txt"):
+        sink.write(picture_result("a.jpg"))
+        assert mine.read_text() == "mine"
+    assert mine.read_text() == "mine"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["out.txt", "out.txt.part"]
+
+
 def read_csv(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
@@ -118,3 +157,22 @@ def test_a_name_is_no_formula(tmp_path: Path) -> None:
             sink.write(picture_result(name))
     for row in read_csv(path):
         assert row["path"][0] not in "=+-@"
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＠"])
+def test_no_text_of_a_foreign_file_is_a_formula(tmp_path: Path, start: str) -> None:
+    evil = f"{start}cmd|' /C calc'!A0"
+    report = picture_result("a.jpg", warnings=[evil]).report
+    report.model = MODEL.model_copy(update={"name": evil, "version": evil, "sha256": evil})
+    failed = error_result(evil).report
+    assert failed.error is not None
+    failed.error.message = failed.error.code = evil
+    with Csv(tmp_path / "out.csv") as sink:
+        sink.write(report)
+        sink.write(failed)
+    first, second = read_csv(tmp_path / "out.csv")
+    guarded = f"'{evil}"
+    assert (first["model"], first["model_version"], first["warnings"]) == (guarded, guarded, guarded)
+    assert (second["path"], second["error"], second["error_code"]) == (f"./{evil}", guarded, guarded)
+    for row in (first, second):
+        assert not [text for text in row.values() if text[:1] in tuple("=+-@\t\r\n＝＠")]

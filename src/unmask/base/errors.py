@@ -70,6 +70,12 @@ class DataError(UnmaskError):
     code = "data"
 
 
+class OutputError(UnmaskError):
+    """A result cannot be written: the disk is full, a quota is used up, the place has gone."""
+
+    code = "output"
+
+
 class DownloadError(UnmaskError):
     """A file cannot be fetched, or what came is not what was promised.
 
@@ -82,3 +88,9 @@ class DownloadError(UnmaskError):
     def __init__(self, message: str, *, hint: str = "", path: str | None = None, unreachable: bool = False) -> None:
         super().__init__(message, hint=hint, path=path)
         self.unreachable = unreachable
+
+
+class TrainingError(UnmaskError):
+    """A training cannot go on: its loss or its gradients are no numbers any more."""
+
+    code = "training"

@@ -2,38 +2,88 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
+import secrets
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from unmask.base.errors import UsageError
+from unmask.base.errors import OutputError, UsageError
 
 _HASH = re.compile(r"[0-9a-f]{64}")
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""No room on the disk, none within the user's share of it, none within what a file may hold."""
+
+
+def is_full(error: OSError) -> bool:
+    """Whether an error means that what is written to has no room."""
+    return error.errno in _FULL
+
+
+def cannot_write(error: OSError, path: Path | str | None = None, *, hint: str = "") -> OutputError:
+    """The error for the user of one that the system gave while something was written.
+
+    Args:
+        error: What the system said.
+        path: The file as the user knows it; default: the one that the system names.
+        hint: What else is to be said.
+    """
+    name = path if path is not None else error.filename
+    return OutputError(
+        f"cannot be written: {(error.strerror or str(error) or type(error).__name__).lower()}",
+        hint=f"{'Make room' if is_full(error) else 'Check the place'}, or choose another one. {hint}".rstrip(". "),
+        path=os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else None,
+    )
+
+
+def new_beside(path: Path, suffix: str | None = None, *, hidden: bool = True) -> Path:
+    """Make an empty file of a name that nobody has, in the folder of ``path``.
+
+    The system gives it the mode of any new file: what the process masks out belongs to all its threads, and asking
+    for it means changing it for a moment.
+
+    Args:
+        path: The file that it is to become.
+        suffix: End of its name; default: that of ``path``, since writers choose their format by it.
+        hidden: Begin its name with a dot.
+    """
+    # Names end at 255 bytes, and a character may take four: the longest that is allowed for ``path`` leaves no room.
+    stem, end = path.stem[:40], path.suffix[:16] if suffix is None else suffix
+    while True:
+        name = path.with_name(f"{'.' * hidden}{stem}.{secrets.token_hex(4)}{end}")
+        try:
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        except FileExistsError:
+            continue
+        except OSError as error:
+            error.filename = str(path)
+            raise
+        return name
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; rename it to ``path`` when the block ends well, delete it otherwise.
 
-    The temporary name keeps the suffix of ``path``, since writers choose their format by it.
+    The temporary name keeps the suffix of ``path``. An error of the system that names no file, as that of a full disk
+    does, or names the temporary one, is made to name ``path``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Names end at 255 bytes, and a character may take four: the longest that is allowed for ``path`` leaves no room.
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=path.suffix[:16], dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = new_beside(path)
     try:
         yield temporary
-        # mkstemp makes files private; give the result the mode an ordinary open() would have.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
+    except OSError as error:
+        # FFmpeg writes the name as an address.
+        if error.errno is not None and (error.filename is None or temporary.name in os.fsdecode(error.filename)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -103,8 +103,11 @@ def run(argv: Sequence[str]) -> int:
         say("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        return _reader_is_gone()
+        # Whoever read our output has closed it (``| head``): end quietly.
+        _drop_output()
+        return FAILED
     except Exception as error:
+        _drop_output()
         return _report(_as_missing_extra(error, argv), debug="--debug" in argv or "UNMASK_DEBUG" in os.environ)
     if not argv:
         return USAGE
@@ -135,11 +138,25 @@ def _report(error: Exception, *, debug: bool) -> int:
         if text:  # a group called without a verb has printed its help already
             say(f"{text} (see `{where} --help`)")
         return USAGE
+    if isinstance(error, OSError):
+        # A disk that is full or closed is no fault of unmask, whichever verb has met it.
+        error = _of_the_system(error)
     if isinstance(error, UnmaskError):
         say(str(error))
         return USAGE if isinstance(error, UsageError | DeviceError | MissingExtraError) else FAILED
     say(f"{type(error).__name__}: {error}. This is a fault of unmask: run it again with --debug, and report it")
     return FAILED
+
+
+def _of_the_system(error: OSError) -> Exception:
+    from unmask.base.files import cannot_write, is_full
+
+    if is_full(error):
+        return cannot_write(error)
+    if not isinstance(error.filename, str | bytes):
+        return error
+    reason = (error.strerror or str(error)).lower()
+    return UnmaskError(reason, hint="Check the place and its permissions", path=os.fsdecode(error.filename))
 
 
 def _as_missing_extra(error: Exception, argv: Sequence[str]) -> Exception:
@@ -153,8 +170,11 @@ def _as_missing_extra(error: Exception, argv: Sequence[str]) -> Exception:
     return missing
 
 
-def _reader_is_gone() -> int:
-    """Whoever read our output has closed it (``| head``): end quietly, also when Python flushes at exit."""
-    sink = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(sink, sys.stdout.fileno())
-    return FAILED
+def _drop_output() -> None:
+    """What stdout cannot take is dropped: else Python tries again at its exit, and complains in its own words."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, sys.stdout.fileno())
+        os.close(sink)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from unmask.base.errors import UnmaskError, UsageError
+from unmask.base.errors import OutputError, UnmaskError, UsageError
+from unmask.base.files import cannot_write
 from unmask.cli.app import say
 
 if TYPE_CHECKING:
@@ -57,13 +59,25 @@ class Outputs:
     def opened(self, map_range: tuple[float, float]) -> Iterator[None]:
         """Open every file; close them with what is done, however the block ends.
 
+        One that cannot take its place at the end (its disk is full) is said and counted; the others do.
+
         Args:
             map_range: Logits at the ends of the colour scale of evidence maps, from the model's card.
         """
         self._map_range = map_range
         with ExitStack() as stack:
-            self._sinks = [stack.enter_context(sink) for sink in self._make_sinks()]
+            for sink in self._make_sinks():
+                sink.__enter__()
+                stack.push(partial(self._close, sink))
+                self._sinks.append(sink)
             yield
+
+    def _close(self, sink: Sink, *raised: Any) -> None:
+        try:
+            sink.__exit__(*raised)
+        except OutputError as error:
+            self.failures += 1
+            say(str(error))
 
     def _make_sinks(self) -> Iterator[Sink]:
         if self._as_json or (self._out and self._out.suffix.lower() == ".jsonl"):
@@ -92,7 +106,11 @@ class Outputs:
         return bool(self._annotate or self._save)
 
     def write(self, item: InputItem, result: Result) -> None:
-        """Give one result to every sink."""
+        """Give one result to every sink.
+
+        Raises:
+            OutputError: One has no room for it.
+        """
         for sink in self._sinks:
             sink.write(result, item.source)
 
@@ -118,7 +136,13 @@ class Outputs:
         except (UnmaskError, OSError, ValueError) as error:  # some errors of PyAV are ValueErrors
             # The verdict stands; only its picture could not be made.
             self.failures += 1
-            say(str(error) if isinstance(error, UnmaskError) else f"{item.name}: cannot be drawn: {error}")
+            say(_of_drawing(error, item.name))
+
+
+def _of_drawing(error: Exception, name: str) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return str(cannot_write(error))
+    return str(error) if isinstance(error, UnmaskError) else f"{name}: cannot be drawn: {error}"
 
 
 def output_path_of(item: InputItem, result: Result, folder: Path) -> Path:

@@ -23,6 +23,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from unmask.base.errors import DataError, UsageError
+from unmask.base.files import cannot_write
 from unmask.render.sinks import json_line
 from unmask.report import Evidence, Report, Result
 
@@ -54,25 +55,32 @@ def save_analysis(result: Result, folder: Path) -> Path:
 
     Raises:
         UsageError: ``folder`` is a file, or a folder with other content.
-        OSError: The place cannot be written.
+        OutputError: The place cannot be written.
     """
     _check_target(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
-        new = Path(name)
-        for part in (CROPS, MAPS):
-            (new / part).mkdir()
-        entries = []
-        for number, one in enumerate(result.evidence):
-            Image.fromarray(one.crop).save(new / CROPS / f"{number:04d}.png", compress_level=1)
-            np.save(new / MAPS / f"{number:04d}.npy", np.ascontiguousarray(one.map), allow_pickle=False)
-            entries.append(
-                _Entry(subject=one.subject, time_s=one.time_s, square=one.square, p_fake=one.p_fake).model_dump()
-            )
-        (new / EVIDENCE).write_text(json.dumps(entries, indent=1), encoding="utf-8")
-        (new / REPORT).write_text(json_line(result.report), encoding="utf-8")
-        _move_in(new, folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
+            _write(result, Path(name))
+            _move_in(Path(name), folder)
+    except OSError as error:
+        raise cannot_write(error, folder) from error
     return folder
+
+
+def _write(result: Result, new: Path) -> None:
+    """All four entries into a folder that is there."""
+    for part in (CROPS, MAPS):
+        (new / part).mkdir()
+    entries = []
+    for number, one in enumerate(result.evidence):
+        Image.fromarray(one.crop).save(new / CROPS / f"{number:04d}.png", compress_level=1)
+        np.save(new / MAPS / f"{number:04d}.npy", np.ascontiguousarray(one.map), allow_pickle=False)
+        entries.append(
+            _Entry(subject=one.subject, time_s=one.time_s, square=one.square, p_fake=one.p_fake).model_dump()
+        )
+    (new / EVIDENCE).write_text(json.dumps(entries, indent=1), encoding="utf-8")
+    (new / REPORT).write_text(json_line(result.report), encoding="utf-8")
 
 
 def _check_target(folder: Path) -> None:

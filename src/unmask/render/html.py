@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from unmask.base.errors import UsageError
-from unmask.base.files import replacing
+from unmask.base.files import cannot_write, replacing
 from unmask.render import templating
 from unmask.render.colours import MAP_RANGE
-from unmask.render.sinks import Origin, report_of
+from unmask.render.sinks import Origin, Records, report_of
 from unmask.render.thumbs import Budget, crop_pair, thumbnail
 from unmask.render.timeline import timeline_svg
 from unmask.render.verdict import LOOKS, NOT_PROOF, Subject, subject_thresholds, subjects
@@ -68,14 +68,19 @@ class HtmlReport:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # Without a name: gone with the process, even when it is killed.
-            self._entries: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8", dir=self.path.parent)  # noqa: SIM115
+            self._entries: IO[bytes] = tempfile.TemporaryFile(buffering=0, dir=self.path.parent)  # noqa: SIM115
         except OSError as error:
             raise UsageError(
                 f"the file cannot be written: {error.strerror}", hint="Choose another place", path=str(path)
             ) from error
+        self._records = Records(self._entries, self.path)
 
     def write(self, result: Result | Report, origin: Origin = None) -> None:
-        """Add one input; ``origin`` (default: the file at ``report.path``) gives the thumbnail of a picture."""
+        """Add one input; ``origin`` (default: the file at ``report.path``) gives the thumbnail of a picture.
+
+        Raises:
+            OutputError: There is no room for it; the entries before it stay.
+        """
         report = report_of(result)
         evidence = result.evidence if isinstance(result, Result) else []
         self.counts[report.verdict] += 1
@@ -85,7 +90,7 @@ class HtmlReport:
             if len(self._models) < 8:
                 self._models.setdefault(key, report.model)
         picture = thumbnail(report, origin) if self._budget.left > 0 else None
-        self._entries.write(
+        self._records.write(
             templating.render(
                 "entry.html.jinja",
                 report=report,
@@ -147,10 +152,13 @@ class HtmlReport:
         )
         before, after = page.split("\0")
         self._entries.seek(0)
-        with replacing(self.path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(before)
-            shutil.copyfileobj(self._entries, file, 1 << 20)
-            file.write(after)
+        try:
+            with replacing(self.path) as temporary, temporary.open("wb") as file:
+                file.write(before.encode())
+                shutil.copyfileobj(self._entries, file, 1 << 20)
+                file.write(after.encode())
+        except OSError as error:
+            raise cannot_write(error, self.path, hint="No report was written") from error
 
 
 def _shown(report: Report) -> list[Subject]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
-from unmask.base.errors import UsageError
+from unmask.base.errors import OutputError, UsageError
+from unmask.base.files import cannot_write, new_beside
+from unmask.render.text import no_formula
 from unmask.render.verdict import subjects
 from unmask.report import FaceResult, Report, Result, TrackResult
 
@@ -35,31 +40,97 @@ def report_of(result: Result | Report) -> Report:
     return result.report if isinstance(result, Result) else result
 
 
-class PartFile:
-    """Text that is written beside ``path`` as ``NAME.part`` and takes its place at the end.
+class Records:
+    """Whole records of UTF-8 in a file: one that finds no room leaves no part of itself behind.
 
-    What was written before an interrupt survives: :meth:`finish` is called then too. Only whole records may therefore
-    be written. The file appears with :meth:`finish`; an older file of that name stays until then.
+    Args:
+        file: Opened for writing without a buffer, at its end: what a buffer holds could neither be taken back nor be
+            got rid of.
+        name: The file as the user knows it, for errors.
+        hint: What is to be said in errors of what came before.
     """
 
-    def __init__(self, path: Path, newline: str | None = "\n") -> None:
+    def __init__(self, file: IO[bytes], name: Path, hint: str = "") -> None:
+        self.file = file
+        self._name, self._hint = name, hint
+        self._whole = 0
+
+    def write(self, text: str) -> None:
+        """Write one record.
+
+        Raises:
+            OutputError: There is no room for it; what came before stays.
+        """
+        data = memoryview(text.encode("utf-8", "backslashreplace"))
+        size = len(data)
+        try:
+            while data:
+                data = data[self.file.write(data) :]
+        except OSError as error:
+            self.file.seek(self._whole)
+            self.file.truncate()
+            raise cannot_write(error, self._name, hint=self._hint) from error
+        self._whole += size
+
+
+class PartFile:
+    """Records that are written beside ``path`` under a name of their own and take its place at the end.
+
+    What was written before an interrupt survives: :meth:`finish` is called then too. The file appears with
+    :meth:`finish`; an older file of that name stays until then.
+
+    Raises:
+        UsageError: The place cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
         if path.is_dir():
             raise UsageError("this is a folder, not a file to write to", hint="Give a file name", path=str(path))
         self.path = path
-        self.part = path.with_name(path.name + ".part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.file: IO[str] = self.part.open("w", encoding="utf-8", errors="backslashreplace", newline=newline)
+            # It says what it is, and can be seen, should the process be killed.
+            self._part = new_beside(path, f"{path.suffix[:16]}.part", hidden=False)
+            self._records = Records(self._part.open("wb", buffering=0), path, "What came before is kept in it")
         except OSError as error:
             raise UsageError(
                 f"the file cannot be written: {error.strerror}", hint="Choose another place", path=str(path)
             ) from error
 
+    def write(self, text: str) -> None:
+        """Write one record; see :meth:`Records.write`."""
+        self._records.write(text)
+
+    def drop(self) -> None:
+        """Close and delete: nothing is worth keeping."""
+        self._records.file.close()
+        self._part.unlink(missing_ok=True)
+
     def finish(self) -> None:
-        """Close and rename."""
-        if not self.file.closed:
-            self.file.close()
-            self.part.replace(self.path)
+        """Close and rename.
+
+        Raises:
+            OutputError: It cannot take its place.
+        """
+        try:
+            self._records.file.close()
+            self._part.replace(self.path)
+        except OSError as error:
+            raise cannot_write(error, self.path) from error
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """A block that writes results to stdout: where that is a file on a full disk, the error says so.
+
+    A reader that has gone away (``| head``) stays a ``BrokenPipeError``.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise cannot_write(error, "standard output") from error
 
 
 class JsonLines:
@@ -71,12 +142,17 @@ class JsonLines:
 
     def __init__(self, target: IO[str] | Path | str) -> None:
         self._part = PartFile(Path(target)) if isinstance(target, str | Path) else None
-        self._stream: IO[str] = self._part.file if self._part else target  # type: ignore[assignment]
+        self._stream = None if isinstance(target, str | Path) else target
 
     def write(self, result: Result | Report, origin: Origin = None) -> None:  # noqa: ARG002
         """Write one line and flush it."""
-        self._stream.write(json_line(report_of(result)) + "\n")
-        self._stream.flush()
+        line = json_line(report_of(result)) + "\n"
+        if self._part:
+            self._part.write(line)
+        if self._stream:
+            with printing():
+                self._stream.write(line)
+                self._stream.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -121,21 +197,27 @@ class Csv:
     """A row a face or track, with the columns of its file repeated; a file without any has one row.
 
     Verdicts are the names of the schema (``likely_fake``), empty cells are null, ``segments`` reads ``1.0-2.4;5.0-6.1``
-    in seconds.
+    in seconds. A cell whose text begins as a formula does is guarded: see :func:`rows`.
 
     Args:
         path: The file; see :class:`PartFile`.
     """
 
     def __init__(self, path: Path | str) -> None:
-        self._part = PartFile(Path(path), newline="")
-        self._writer = csv.DictWriter(self._part.file, COLUMNS, restval="", lineterminator="\r\n")  # RFC 4180
+        self._part = PartFile(Path(path))
+        self._text = StringIO(newline="")
+        self._writer = csv.DictWriter(self._text, COLUMNS, restval="", lineterminator="\r\n")  # RFC 4180
         self._writer.writeheader()
+        try:
+            self._flush()
+        except OutputError:
+            self._part.drop()
+            raise
 
     def write(self, result: Result | Report, origin: Origin = None) -> None:  # noqa: ARG002
-        """Write the rows of one result and flush them."""
+        """Write the rows of one result."""
         self._writer.writerows(rows(report_of(result)))
-        self._part.file.flush()
+        self._flush()
 
     def __enter__(self) -> Self:
         return self
@@ -145,17 +227,28 @@ class Csv:
     ) -> None:
         self._part.finish()
 
+    def _flush(self) -> None:
+        text = self._text.getvalue()
+        self._text.seek(0)
+        self._text.truncate()
+        self._part.write(text)
+
 
 def rows(report: Report) -> list[dict[str, Any]]:
-    """The rows of one report, keys of :data:`COLUMNS`."""
-    common: dict[str, Any] = {"path": _no_formula(report.path), "verdict": report.verdict, "p_fake": report.p_fake}
+    """The rows of one report, keys of :data:`COLUMNS`.
+
+    No text in them is a formula: ``=cmd.jpg`` becomes ``./=cmd.jpg``, which is the same file, and the name of a model
+    ``=x`` becomes ``'=x``.
+    """
+    common: dict[str, Any] = {"path": no_formula(report.path, "./"), "verdict": report.verdict, "p_fake": report.p_fake}
     if report.media:
         common |= {name: getattr(report.media, name) for name in ("kind", "width", "height", "duration_s")}
     common |= {"warnings": "; ".join(report.warnings), "sha256": report.sha256}
     if report.error:
-        common |= {"error_code": report.error.code, "error": _no_formula(report.error.message)}
+        common |= {"error_code": report.error.code, "error": report.error.message}
     if report.model:
         common |= {"model": report.model.name, "model_version": report.model.version}
+    common = {name: no_formula(value) if isinstance(value, str) else value for name, value in common.items()}
     return [common | _subject_cells(subject) for subject in subjects(report)] or [common]
 
 
@@ -175,8 +268,3 @@ def _subject_cells(subject: FaceResult | TrackResult) -> dict[str, Any]:
         "end_s": subject.end_s,
         "segments": stretches,
     }
-
-
-def _no_formula(text: str) -> str:
-    """Keep spreadsheets from running a file name: ``=cmd.jpg`` becomes ``./=cmd.jpg``, which is the same file."""
-    return f"./{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from unmask.render.sinks import Origin, report_of
+from unmask.render.sinks import Origin, printing, report_of
 from unmask.render.text import cell_width, printable, shorten
 from unmask.render.verdict import (
     LOOKS,
@@ -92,8 +92,9 @@ def _write(console: Console, text: str) -> None:
         for char, plain in (("×", "x"), ("–", "-"), ("…", "...")):
             text = text.replace(char, plain)
         text = text.encode(encoding, "backslashreplace").decode(encoding)
-    console.file.write(text)
-    console.file.flush()
+    with printing():
+        console.file.write(text)
+        console.file.flush()
 
 
 def plain_lines(report: Report) -> list[str]:

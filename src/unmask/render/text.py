@@ -33,6 +33,20 @@ def _escaped(char: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+"""First characters by which spreadsheets take a cell for a formula, some of them also in their wide form."""
+
+
+def no_formula(text: str, guard: str = "'") -> str:
+    """A cell of a table that no spreadsheet runs: text that begins as a formula does gets a mark before it.
+
+    Args:
+        text: Text from outside.
+        guard: The mark: an apostrophe, which spreadsheets themselves use; for paths ``./``, which names the same file.
+    """
+    return f"{guard}{text}" if text.startswith(_FORMULA) else text
+
+
 def cell_width(text: str) -> int:
     """Columns that ``text`` takes in a terminal."""
     from rich.cells import cell_len
