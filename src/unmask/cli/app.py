@@ -37,6 +37,7 @@ _VERBS = {
     "bundle": _Verb("Show, verify or make a model file with its card."),
     "data": _Verb("Prepare data sets for training and evaluation.", "data"),
     "train": _Verb("Train a detector by a recipe.", "train"),
+    "plot": _Verb("Draw the curves of training runs.", "data"),
     "evaluate": _Verb("Measure a model on a prepared data set.", "data"),
     "sample": _Verb("Show random test pictures with truth and verdict.", "data"),
     "calibrate": _Verb("Fit a model's thresholds to a prepared data set.", "data"),

@@ -23,7 +23,7 @@ FAKE, REAL, GREY = "#b3261e", "#1259a7", "#5b616b"
 COLOURS = ("#1f2430", "#c4511d", "#1a7f8e", "#7b3f8c", "#7a5900", "#3c7a34", "#a83271", "#4a5fc1")
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (6, 1.5, 1.5, 1.5)))
 
-_STYLE: Any = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.spines.top": False,
@@ -79,7 +79,7 @@ def _both(scores: Scores) -> bool:
 
 def roc(many: Many) -> str:
     """Receiver operating characteristic, rows with a face; a dot at the threshold of ``likely_fake``."""
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure, axes = _axes("ROC", "false-positive rate", "true-positive rate (fakes with a face)")
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
         for number, (name, scores) in enumerate(many.items()):
@@ -99,7 +99,7 @@ def roc(many: Many) -> str:
 
 def precision_recall(many: Many) -> str:
     """Precision over recall; the dotted line is the share of fakes, which guessing would reach."""
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure, axes = _axes("Precision and recall", "recall (fakes with a face)", "precision")
         for number, (name, scores) in enumerate(many.items()):
             if not _both(scores):
@@ -117,7 +117,7 @@ def precision_recall(many: Many) -> str:
 
 def reliability(many: Many) -> str:
     """Share of fakes against p_fake, both classes with the same weight, in the bins of the calibration error."""
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure, axes = _axes("Reliability", "p_fake", "share of fakes (classes balanced)")
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
         for number, (name, scores) in enumerate(many.items()):
@@ -147,7 +147,7 @@ def bins(scores: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64], NDAr
 
 def histogram(scores: Scores, likely_real: float, likely_fake: float, title: str = "Scores by label") -> str:
     """How p_fake is spread over reals and over fakes, each as shares of its class; the thresholds as lines."""
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure, axes = _axes(title, "p_fake", "share of the class", width=5.2, height=3.0)
         edges = np.linspace(0, 1, 41).tolist()
         for name, rows, colour in (("real", ~scores.fake, REAL), ("fake", scores.fake, FAKE)):
@@ -168,7 +168,7 @@ def confusion(counts: Mapping[str, Any], title: str = "Truth and verdict") -> st
     """Counts of a class by verdict, shaded by its share."""
     from unmask.evaluate.tables import VERDICTS
 
-    with rc_context(_STYLE | {"axes.grid": False}):
+    with rc_context(STYLE | {"axes.grid": False}):
         figure = Figure(figsize=(5.2, 2.3))
         axes = figure.add_subplot()
         found = counts["verdicts"]
@@ -191,7 +191,7 @@ def confusion(counts: Mapping[str, Any], title: str = "Truth and verdict") -> st
 
 def speed(rows: Sequence[Mapping[str, Any]]) -> str:
     """AUC against milliseconds: a row has ``name``, ``kind``, ``ms``, ``ms_quartiles`` and ``auc`` (an estimate)."""
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure, axes = _axes("AUC and speed", "ms a crop (open: ms a picture, whole call), log scale", "AUC")
         for number, row in enumerate(rows):
             auc, colour = row["auc"], COLOURS[number % len(COLOURS)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -144,6 +145,11 @@ def estimate(value: Mapping[str, float | None], *, percent: bool, signed: bool =
     if value["low"] is None or value["high"] is None:
         return text
     return f"{text} ({number(value['low'])}{to}{number(value['high'])})"
+
+
+def percent(value: float | None) -> str:
+    """``93.1 %``; a dash where it is not known."""
+    return "-" if value is None or not math.isfinite(value) else f"{value:.1%}".replace("%", " %")
 
 
 def count(value: float | None) -> str:
