@@ -105,7 +105,7 @@ def _first_of_last(network: Network, order: list[str], wanted: int, spec: str) -
 
 def is_head(network: Network, name: str) -> bool:
     """Whether a module or parameter is part of the head."""
-    return name.partition(".")[0] in network.head_names
+    return any(name == head or name.startswith(f"{head}.") for head in network.head_names)
 
 
 def execution_order(network: Network) -> list[tuple[str, tuple[int, ...]]]:

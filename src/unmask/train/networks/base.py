@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -12,14 +12,16 @@ class Network(nn.Module):
 
     Attributes:
         size: Side of the crops in pixels, the one that shapes were worked out for.
-        head_names: Children and parameters that are ours, put on top of the backbone, by their first name.
+        head_names: Names of the modules and parameters that stand on the backbone; all that is inside counts too.
         frozen_norms: Full names of the normalisations that keep their statistics in training as well; set by
             :func:`unmask.train.freeze.apply`.
+        start: What is known of its start weights (:class:`unmask.train.weights.Record`), or None.
     """
 
     size: int = 224
     head_names: frozenset[str] = frozenset()
     frozen_norms: frozenset[str] = frozenset()
+    start: Any = None
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Score crops.
