@@ -121,13 +121,34 @@ def make_sound(muxer: str = "mp4", codec: str = "aac") -> bytes:
     return buffer.getvalue()
 
 
+STORED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""How an upright picture is stored, by its EXIF orientation."""
+
+
 def make_animation(
-    kind: str, *, frames: int = 8, delay: int | list[int] = 100, size: tuple[int, int] = (320, 96)
+    kind: str,
+    *,
+    frames: int = 8,
+    delay: int | list[int] = 100,
+    size: tuple[int, int] = (320, 96),
+    orientation: int | None = None,
 ) -> bytes:
-    """``kind``: GIF, WEBP or PNG."""
+    """``kind``: GIF, WEBP, PNG or AVIF. With an EXIF ``orientation`` the pictures are stored turned, to be upright."""
     pictures = [Image.fromarray(numbered(number, *size)) for number in range(frames)]
     buffer = io.BytesIO()
-    options = {"lossless": True} if kind == "WEBP" else {}
+    options: dict[str, Any] = {"lossless": True} if kind == "WEBP" else {}
+    if orientation is not None:
+        pictures = [picture.transpose(STORED[orientation]) for picture in pictures]
+        options["exif"] = Image.Exif()
+        options["exif"][0x0112] = orientation
     pictures[0].save(buffer, kind, save_all=True, append_images=pictures[1:], duration=delay, loop=0, **options)
     return buffer.getvalue()
 

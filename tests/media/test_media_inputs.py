@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import time
 from pathlib import Path, PurePath
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unmask.base.errors import MediaError
+from unmask.base.errors import MediaError, UsageError
 from unmask.media import find_inputs, open_media
 
 
@@ -141,6 +142,53 @@ def test_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"data")))
     (item,) = find_inputs(["-"])
     assert (item.name, item.source, item.relative) == ("-", b"data", PurePath("stdin"))
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "much", "1.5", "²"])
+def test_a_limit_that_is_none(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"data")))
+    monkeypatch.setenv("UNMASK_MAX_PIPE_MIB", value)
+    with pytest.raises(UsageError, match="UNMASK_MAX_PIPE_MIB"):
+        list(find_inputs(["-"]))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+def test_a_named_pipe_ends_at_the_same_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNMASK_MAX_PIPE_MIB", "1")
+    os.mkfifo(tmp_path / "pipe")
+    writer = subprocess.Popen(["sh", "-c", f"head -c 3000000 /dev/zero > '{tmp_path}/pipe'"])
+    with pytest.raises(MediaError, match="more than 1 MiB"):
+        open_media(tmp_path / "pipe")
+    writer.kill()
+    writer.wait()
+
+
+class Endless(io.RawIOBase):
+    """A pipe that never ends, and how much was read of it."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def read(self, size: int = -1) -> bytes:
+        assert size > 0, "all of it is asked for"
+        self.given += size
+        return bytes(size)
+
+
+def test_stdin_ends_at_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = Endless()
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=pipe))
+    monkeypatch.setenv("UNMASK_MAX_PIPE_MIB", "3")
+    (item,) = find_inputs(["-"])
+    assert item.source is None
+    assert isinstance(item.error, MediaError)
+    assert "more than 3 MiB" in item.error.message
+    assert "UNMASK_MAX_PIPE_MIB" in item.error.hint
+    assert pipe.given == (3 << 20) + 1
+    for size, fits in ((3 << 20, True), ((3 << 20) + 1, False)):
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(bytes(size))))
+        (item,) = find_inputs(["-"])
+        assert (item.error is None) == fits
 
 
 def test_names_that_are_no_utf8_can_be_printed(tmp_path: Path) -> None:

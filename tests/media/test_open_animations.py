@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from media_samples import encode, make_animation, number_of, scene
+from media_samples import STORED, encode, make_animation, number_of, scene
 from unmask.base.errors import MediaError, UsageError
 from unmask.media import open_media
 from unmask.media.animation import delay_ms
@@ -56,6 +56,18 @@ def test_of_a_file_that_is_cut_off_the_beginning_is_used(kind: str) -> None:
             assert any("cut off" in note for note in media.warnings)
     except MediaError:
         assert kind == "WEBP"  # its decoder wants the whole file
+
+
+@pytest.mark.parametrize("orientation", sorted(STORED))
+@pytest.mark.parametrize("kind", ["WEBP", "PNG"])  # GIF stores none, and Pillow 13 crashes where it is to write AVIF
+def test_animations_are_turned_upright_as_pictures_are(kind: str, orientation: int) -> None:
+    data = make_animation(kind, frames=4, orientation=orientation)
+    with open_media(data) as media:
+        frames = list(media.frames(None))
+        assert (media.info.width, media.info.height) == (320, 96)
+        assert [f.image.shape for f in frames] == [(96, 320, 3)] * 4
+        assert [number_of(f.image) for f in frames] == [0, 1, 2, 3]
+        assert [number_of(f.image) for f in media.frames(None, 2)] == [0, 2]
 
 
 def test_transparent_animations_lie_on_white() -> None:

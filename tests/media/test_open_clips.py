@@ -21,9 +21,10 @@ from PIL import Image
 
 from media_samples import CONTAINERS, make_clip, make_sound, number_of, numbered
 from unmask.base.errors import MediaError, UnmaskError, UsageError
-from unmask.media import Media, open_media, walk
+from unmask.media import Media, clip, open_media, pictures, walk
 from unmask.media.hdr import to_sdr
 from unmask.media.sampling import Sampler
+from unmask.provenance import read_provenance
 
 DATA = os.environ.get("UNMASK_DATA")
 THEORA = Path(__file__).parent / "theora.ogv"
@@ -209,6 +210,44 @@ def test_pixels_that_are_not_square_are_stretched() -> None:
         image = next(media.frames()).image
     expected = np.asarray(Image.fromarray(numbered(0)).resize((427, 96)))
     assert np.abs(image.astype(int) - expected).mean() < 4
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "ts"])
+def test_pixels_count_with_their_shape_and_before_they_are_decoded(
+    container: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_clip(container, frames=3, pixel_shape=Fraction(4, 1))  # 320×96 in the file, 1280×96 upright
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 1280 * 96)
+    with open_media(data) as media:
+        assert next(media.frames()).image.shape == (96, 1280, 3)
+    monkeypatch.setattr(clip, "decoded", lambda *_, **__: pytest.fail("something was decoded"))
+    for most in (1280 * 96 - 1, 320 * 96 - 1):
+        monkeypatch.setattr(pictures, "MAX_PIXELS", most)
+        with pytest.raises(MediaError, match="more than the"):
+            open_media(data)
+
+
+def test_a_shape_that_only_the_pictures_tell_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = make_clip("mp4", frames=3, pixel_shape=Fraction(4, 1))
+    real = clip.square_width
+    monkeypatch.setattr(clip, "square_width", lambda width, shape: width)  # noqa: ARG005 (the header says nothing)
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 1280 * 96 - 1)
+    assert real(320, Fraction(4, 1)) == 1280
+    with pytest.raises(MediaError, match="1280×96 pixels"):
+        open_media(data)
+
+
+@pytest.mark.parametrize("container", ["mp4", "webm"])
+def test_a_clip_is_opened_twice_and_no_more(container: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for its facts, once for its pictures."""
+    data = make_clip(container, frames=10)
+    opened: list[object] = []
+    real = av.open
+    monkeypatch.setattr(av, "open", lambda *given, **options: opened.append(given) or real(*given, **options))
+    with open_media(data) as media:
+        assert read_provenance(media)["streams"]
+        assert len(list(media.frames())) == 3
+    assert len(opened) == 2
 
 
 WEIGHTS = {"709": (1, 0.2126, 0.0722), "601": (6, 0.299, 0.114), "2020": (9, 0.2627, 0.0593)}

@@ -158,6 +158,9 @@ def walk(image: Image, delays: list[float], name: str, notes: list[str]) -> Iter
             break
 
 
-def frame_rgb(image: Image, name: str) -> NDArray[np.uint8]:
-    """The current frame as H×W×3 uint8. A copy, since Pillow draws the next frame over the last."""
-    return upright_rgb(image.copy(), name)
+def frame_rgb(image: Image, name: str, orientation: int) -> NDArray[np.uint8]:
+    """The current frame as H×W×3 uint8, upright. A copy, since Pillow draws the next frame over the last.
+
+    The orientation is that of the file: not every decoder keeps it from frame to frame.
+    """
+    return upright_rgb(image.copy(), name, orientation)

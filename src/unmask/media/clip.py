@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unmask.base.errors import MediaError
-from unmask.media.color import Geometry, is_hdr
+from unmask.media.color import Geometry, is_hdr, square_width
 from unmask.media.decode import Clock, Damage, decoded
 from unmask.media.pictures import check_size
 from unmask.media.sniff import Kind
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # No camera writes more into a file that people share; some programs write 50 frames into 0.04 s by a wrong time base.
 _FASTEST_FPS = 300.0
 _ASSUMED_FPS = 25.0
+MAX_TRACKS = 40
+"""Tracks of a clip whose labels are read."""
 
 
 def open_container(source: Source, kind: Kind) -> InputContainer:
@@ -83,6 +85,13 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
     return stream
 
 
+class Labels(NamedTuple):
+    """Unchecked text of a container: its metadata and ``format``, and of each track with ``type``, ``codec``."""
+
+    container: dict[str, str]
+    tracks: list[dict[str, str]]
+
+
 @dataclass
 class ClipFacts:
     """What :func:`probe` found out.
@@ -93,6 +102,7 @@ class ClipFacts:
         by_count: The time stamps are nonsense; frames are taken to follow each other at ``rate``.
         by_dts: See :class:`Clock`.
         start_s: Time of the first frame on the file's own clock, or None where it has none.
+        labels: What the container says of itself, and each of its tracks, as it stands there.
         notes: Warnings for the user.
     """
 
@@ -104,6 +114,7 @@ class ClipFacts:
     by_dts: bool
     has_audio: bool
     start_s: float | None
+    labels: Labels
     notes: list[str] = field(default_factory=list)
 
 
@@ -115,7 +126,10 @@ def probe(source: Source, kind: Kind) -> ClipFacts:
     """
     with open_container(source, kind) as container:
         stream = video_stream(container, source.name)
-        check_size(max(stream.width or 0, 1), max(stream.height or 0, 1), source.name)
+        # As it is stored, and as it will be once its pixels are square; some containers say nothing of either.
+        width, height, shape = max(stream.width or 0, 1), max(stream.height or 0, 1), stream.sample_aspect_ratio
+        check_size(width, height, source.name)
+        check_size(square_width(width, shape), height, source.name)
         notes: list[str] = []
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate
         fps = float(rate) if rate else 0.0
@@ -138,12 +152,14 @@ def probe(source: Source, kind: Kind) -> ClipFacts:
                 "no picture of this clip can be decoded", hint="Copy or download it again", path=source.name
             )
         check_size(frame.width, frame.height, source.name)
+        geometry = Geometry.of(frame, stream.sample_aspect_ratio)
+        check_size(geometry.width, geometry.height, source.name)
         by_dts = kind.codec == "avi"
         start = Clock(fps or _ASSUMED_FPS, by_dts=by_dts).stamp(frame)
         if is_hdr(frame):
             notes.append("the clip is HDR; its colours were brought down to ordinary ones")
         return ClipFacts(
-            geometry=Geometry.of(frame, stream.sample_aspect_ratio),
+            geometry=geometry,
             rate=fps or _ASSUMED_FPS,
             duration_s=duration,
             has_rate=fps > 0,
@@ -151,8 +167,22 @@ def probe(source: Source, kind: Kind) -> ClipFacts:
             by_dts=by_dts,
             has_audio=bool(container.streams.audio),
             start_s=start,
+            labels=_labels(container),
             notes=notes,
         )
+
+
+def _labels(container: InputContainer) -> Labels:
+    tracks = []
+    for stream in list(container.streams)[:MAX_TRACKS]:
+        facts: dict[str, str] = {**stream.metadata, "type": stream.type}
+        if stream.codec_context is not None:
+            facts["codec"] = stream.codec_context.name
+        profile = getattr(stream, "profile", None)
+        if profile:
+            facts["profile"] = profile
+        tracks.append(facts)
+    return Labels({**container.metadata, "format": container.format.name}, tracks)
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> float | None:

@@ -42,15 +42,19 @@ class Geometry:
     @classmethod
     def of(cls, frame: VideoFrame, pixel_shape: Fraction | None) -> Geometry:
         """Read the display matrix of ``frame`` and apply the pixel shape of the track."""
-        width = frame.width
-        if pixel_shape and Fraction(1, 4) <= pixel_shape <= 4 and abs(pixel_shape - 1) > _SQUARE_TOLERANCE:
-            width = max(1, round(frame.width * pixel_shape))
-        return cls(width, frame.height, *_orientation(frame))
+        return cls(square_width(frame.width, pixel_shape), frame.height, *_orientation(frame))
 
     @property
     def upright(self) -> tuple[int, int]:
         """Width and height of the upright picture."""
         return (self.height, self.width) if self.swap else (self.width, self.height)
+
+
+def square_width(width: int, pixel_shape: Fraction | None) -> int:
+    """Columns that a picture has once its pixels are square; shapes beyond 1:4 and 4:1 are taken for nonsense."""
+    if pixel_shape and Fraction(1, 4) <= pixel_shape <= 4 and abs(pixel_shape - 1) > _SQUARE_TOLERANCE:
+        return max(1, round(width * pixel_shape))
+    return width
 
 
 def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from unmask.base.errors import MediaError, UnmaskError
+from unmask.media.source import cannot_read, read_pipe
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif"}
@@ -43,7 +44,7 @@ def find_inputs(paths: Iterable[str], *, files_from: Iterable[str] | None = None
     A folder is walked to its end: hidden files and folders are left out, so are files whose ending is not in
     :data:`SUFFIXES`; links are followed, and a folder that was seen is not entered again. A pattern (``*``, ``?``,
     ``[``, ``**``) that the shell left as it is, is expanded, unless a file of just that name exists. ``-`` reads the
-    bytes of one file from stdin.
+    bytes of one file from stdin, up to the limit of :func:`unmask.media.source.read_pipe`.
 
     Args:
         paths: Arguments of the command line.
@@ -70,8 +71,13 @@ def _all(paths: Iterable[str], files_from: Iterable[str] | None) -> Iterator[Inp
 
 
 def _stdin() -> InputItem:
-    data = sys.stdin.buffer.read()
-    return InputItem("-", PurePath("stdin"), data)
+    name, place = "-", PurePath("stdin")
+    try:
+        return InputItem(name, place, read_pipe(sys.stdin.buffer, name))
+    except MediaError as error:
+        return InputItem(name, place, error=error)
+    except OSError as error:
+        return InputItem(name, place, error=cannot_read(error, name))
 
 
 def _expand(text: str, *, patterns: bool) -> Iterator[InputItem]:

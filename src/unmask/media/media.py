@@ -110,14 +110,13 @@ class Media(ABC):
     @abstractmethod
     def _frames(self, fps: float | None, max_frames: int | None) -> Generator[Frame, None, None]: ...
 
-    @property
-    def is_container(self) -> bool:
-        """Whether :meth:`open_container` works: a clip that PyAV reads."""
-        return False
-
     def open_image(self) -> AbstractContextManager[Image | None]:
         """Open the file anew with Pillow, for its metadata; nothing is decoded. None where Pillow does not read it."""
         return nullcontext()
+
+    def labels(self) -> clip.Labels | None:
+        """What a container says of itself, read when it was opened. None for all but clips that PyAV reads."""
+        return None
 
     def open_container(self) -> InputContainer:
         """Open the clip itself with PyAV, under the same rules, for its sound and its frames at full rate.
@@ -203,8 +202,9 @@ class AnimationMedia(Media):
         super().__init__(source.name, source)
         self._kind = kind
         self._delays = delays
+        self._orientation = pictures.orientation_of(image)
         total = sum(delays) / 1000
-        width, height = image.size
+        width, height = pictures.upright_size(image)
         self.info = MediaInfo(
             kind="clip",
             width=width,
@@ -222,7 +222,7 @@ class AnimationMedia(Media):
             image = pictures.open_picture(file, self._kind, self.name)
             for time_s, picture in animation.walk(image, self._delays, self.name, self.warnings):
                 if sampler.wants(time_s):
-                    yield Frame(animation.frame_rgb(picture, self.name), time_s, index)
+                    yield Frame(animation.frame_rgb(picture, self.name, self._orientation), time_s, index)
                     index += 1
                 if sampler.done:
                     return
@@ -274,10 +274,9 @@ class ClipMedia(Media):
                 if sampler.done:
                     return
 
-    @property
-    def is_container(self) -> bool:
-        """See :attr:`Media.is_container`."""
-        return True
+    def labels(self) -> clip.Labels:
+        """See :meth:`Media.labels`."""
+        return self._facts.labels
 
     def open_container(self) -> InputContainer:
         """See :meth:`Media.open_container`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import warnings
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from unmask.base.extras import require
 from unmask.media.sniff import Kind
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.Image import Image, Transpose
 
 # Lets pass what cameras of 108 megapixels give; 120 million pixels are 360 MB as RGB.
 MAX_PIXELS = 120_000_000
@@ -113,7 +114,7 @@ def _open_heic(file: BinaryIO, name: str) -> Image:
     return image
 
 
-def upright_rgb(image: Image, name: str) -> NDArray[np.uint8]:
+def upright_rgb(image: Image, name: str, orientation: int | None = None) -> NDArray[np.uint8]:
     """Decode a Pillow picture to upright RGB.
 
     * EXIF orientation is applied.
@@ -121,35 +122,54 @@ def upright_rgb(image: Image, name: str) -> NDArray[np.uint8]:
     * Transparency is laid over white, as web pages and viewers show cut-out portraits.
     * 16-bit grey keeps its upper eight bits; floating point is read as 0 to 1 (or 0 to 255 if it goes beyond 1).
 
+    Args:
+        image: What Pillow opened.
+        name: For errors.
+        orientation: As in EXIF, 1 to 8; default: what the picture itself says.
+
     Returns:
         H×W×3 uint8, contiguous.
 
     Raises:
         MediaError: The pixels are damaged or cut off. Half a picture is never returned.
     """
-    from PIL import ImageOps
-
     check_size(image.width, image.height, name)
     try:
         image.load()
-        # Loading a TIFF turns it and takes the mark away; where there is none, a copy would only cost time.
-        turned = _orientation(image) != 1
-        picture = (ImageOps.exif_transpose(image) or image) if turned else image
-        pixels = np.asarray(_to_rgb(picture))
+        # Loading a TIFF turns it and takes the mark away.
+        turn = _turns().get(orientation_of(image) if orientation is None else orientation)
+        pixels = np.asarray(_to_rgb(image if turn is None else image.transpose(turn)))
     except Exception as error:  # decoders raise nearly everything on garbage
         raise broken(error, name) from error
     return np.ascontiguousarray(pixels)
+
+
+@functools.cache
+def _turns() -> dict[int, Transpose]:
+    """What makes a picture of each EXIF orientation upright (Exif 3.0, 4.6.5.1.6)."""
+    from PIL.Image import Transpose
+
+    return {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
 
 
 def upright_size(image: Image) -> tuple[int, int]:
     """Width and height after the EXIF orientation, without decoding the pixels."""
     width, height = image.size
     # Pillow itself turns TIFF pictures, and says the upright size.
-    quarter = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)
+    quarter = image.format != "TIFF" and orientation_of(image) in (5, 6, 7, 8)
     return (height, width) if quarter else (width, height)
 
 
-def _orientation(image: Image) -> int:
+def orientation_of(image: Image) -> int:
+    """How a picture is to be turned, as in EXIF: 1 (upright) to 8. Reads the header only."""
     try:
         with quiet():
             value = image.getexif().get(0x0112, 1)

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from unmask.base.errors import MediaError, UnsupportedMediaError
+from unmask.base.errors import MediaError, UnsupportedMediaError, UsageError
 from unmask.base.files import sha256_of
 from unmask.media.sniff import HEAD_BYTES, Kind, describe_other, sniff
 
-MAX_PIPE_BYTES = 2 << 30
+MAX_PIPE_MIB = 2048
+"""What a pipe may give at most, in MiB, where the environment variable :data:`PIPE_LIMIT` does not say otherwise."""
+PIPE_LIMIT = "UNMASK_MAX_PIPE_MIB"
+_PIECE = 1 << 20
 
 READS = (
     "unmask reads pictures (JPEG, PNG, WebP, AVIF, TIFF, BMP, HEIC) "
@@ -92,7 +95,7 @@ def cannot_read(error: OSError, name: str) -> MediaError:
 def source_of(given: str | os.PathLike[str] | bytes, name: str | None) -> Source:
     """Check a path or take bytes.
 
-    A pipe (``<(command)`` in a shell) is read into memory, at most :data:`MAX_PIPE_BYTES`.
+    A pipe (``<(command)`` in a shell) is read into memory: see :func:`read_pipe`.
 
     Raises:
         MediaError: There is no such file, it is a folder or a device, or it cannot be read.
@@ -124,9 +127,39 @@ def source_of(given: str | os.PathLike[str] | bytes, name: str | None) -> Source
 def _read_pipe(path: Path, name: str) -> Source:
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_PIPE_BYTES + 1)
+            return Source(name, data=read_pipe(file, name))
     except OSError as error:
         raise cannot_read(error, name) from error
-    if len(data) > MAX_PIPE_BYTES:
-        raise MediaError("more than 2 GiB came through the pipe", hint="Store it in a file first", path=name)
-    return Source(name, data=data)
+
+
+def read_pipe(stream: BinaryIO, name: str) -> bytes:
+    """Everything that comes through a pipe, up to a limit; no more of it is read than that.
+
+    Args:
+        stream: Opened for reading; stays open.
+        name: For errors.
+
+    Raises:
+        MediaError: More came than :data:`MAX_PIPE_MIB` or the environment variable :data:`PIPE_LIMIT` allows.
+        UsageError: The variable holds no number above 0.
+    """
+    text = os.environ.get(PIPE_LIMIT) or str(MAX_PIPE_MIB)
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise UsageError(f"{PIPE_LIMIT} is {text!r}", hint="Give a number of MiB above 0, for instance 4096")
+    limit = int(text) << 20
+    # In pieces: read(limit) would reserve all of it for a picture of a few kilobytes.
+    held = io.BytesIO()
+    try:
+        while held.tell() <= limit and (piece := stream.read(min(_PIECE, limit + 1 - held.tell()))):
+            held.write(piece)
+    except MemoryError as error:
+        raise MediaError(
+            "more came through the pipe than the memory holds", hint="Store it in a file first", path=name
+        ) from error
+    if held.tell() > limit:
+        raise MediaError(
+            f"more than {int(text):,} MiB came through the pipe",
+            hint=f"Store it in a file first, or set {PIPE_LIMIT} to more",
+            path=name,
+        )
+    return held.getvalue()

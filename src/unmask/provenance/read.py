@@ -15,6 +15,8 @@ from unmask.provenance.xmp import read_xmp
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from unmask.media.clip import Labels
+
 MAX_TEXT = 2000
 """Longest value that is kept, in characters; longer ones end in ``…``."""
 MAX_ITEMS = 40
@@ -68,8 +70,9 @@ def read_provenance(source: Media | str | os.PathLike[str] | bytes) -> dict[str,
 
 def _read(media: Media) -> Provenance:
     found = Provenance()
-    if media.is_container:
-        _attempt(_read_container, media, found)
+    labels = media.labels()
+    if labels is not None:
+        _attempt(_read_container, labels, found)
         return found
     with media.open_image() as image:
         if image is None:
@@ -175,16 +178,6 @@ def _read_icc(image: Image, found: Provenance) -> None:
         found.icc_profile = clean(ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile)))) or None
 
 
-def _read_container(media: Media, found: Provenance) -> None:
-    with media.open_container() as container:
-        found.container = _table({**container.metadata, "format": container.format.name}) or None
-        streams = []
-        for stream in list(container.streams)[:MAX_ITEMS]:
-            facts: dict[str, Any] = {"type": stream.type}
-            if stream.codec_context is not None:
-                facts["codec"] = stream.codec_context.name
-            profile = getattr(stream, "profile", None)
-            if profile:
-                facts["profile"] = profile
-            streams.append(_table({**stream.metadata, **facts}))
-        found.streams = streams or None
+def _read_container(labels: Labels, found: Provenance) -> None:
+    found.container = _table(labels.container) or None
+    found.streams = [_table(track) for track in labels.tracks[:MAX_ITEMS]] or None
