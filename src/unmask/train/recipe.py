@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from unmask.base.errors import DataError
 from unmask.faces.types import CropSpec
+from unmask.train.keys import did_you_mean, keys_of
 from unmask.train.network_recipe import NetworkRecipe
 
 
@@ -268,10 +269,11 @@ def load_recipe(recipe: str, changes: Sequence[str] = ()) -> Recipe:
         try:
             text = Path(recipe).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
+            names = packaged_recipes()
             raise DataError(
                 "there is no recipe of this name, nor such a file",
                 path=recipe,
-                hint=f"Packaged recipes: {', '.join(packaged_recipes())}",
+                hint=f"{did_you_mean(recipe, names)} Packaged recipes: {', '.join(names)}".strip(),
             ) from error
     try:
         content: Any = yaml.safe_load(text)
@@ -285,6 +287,9 @@ def load_recipe(recipe: str, changes: Sequence[str] = ()) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            hint = did_you_mean(key, list(keys_of(Recipe))) or _keys_hint()
+            raise DataError(f"{key}: there is no such key", path=recipe, hint=hint) from error
         raise DataError(f"{key}: {first['msg']}", path=recipe, hint=_keys_hint()) from error
 
 
