@@ -106,6 +106,33 @@ def test_a_terminal_shows_a_bar_that_moves_within_a_clip(long_clip, tmp_path):
     assert results == "", "stdout holds results and nothing else"
 
 
+_BAR = """
+from unmask.cli.progress import Bar
+from time import sleep
+with Bar("finding [faces]") as bar:
+    for done in range(1, 5):
+        bar.advance(done, 4)
+        sleep(0.15)
+    bar.begin("drawing")(1, 2)
+    sleep(0.3)
+print("result")
+"""
+
+
+def test_a_bar_that_counts_is_for_terminals():
+    import pty
+
+    piped = subprocess.run([sys.executable, "-c", _BAR], capture_output=True, text=True, check=True, env=environment())
+    assert (piped.stdout, piped.stderr) == ("result\n", "")
+    master, slave = pty.openpty()
+    env = environment(TERM="xterm-256color", COLUMNS="100", LINES="30")
+    process = subprocess.Popen([sys.executable, "-c", _BAR], stderr=slave, stdout=subprocess.PIPE, text=True, env=env)
+    os.close(slave)
+    shown = read_terminal(master, process)
+    assert process.communicate(timeout=30)[0] == "result\n"
+    assert all(words in shown for words in ("finding [faces]", "4/4", "drawing", "1/2")), shown
+
+
 def test_a_terminal_shows_a_table(portrait, faceless, tmp_path):
     import pty
 

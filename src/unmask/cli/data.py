@@ -10,6 +10,8 @@ import typer
 
 from unmask.base.errors import UsageError
 from unmask.cli.app import FAILED, INTERRUPTED, OK, say
+from unmask.cli.options import RUN, Debug, Device, Jobs, Quiet, Roots
+from unmask.cli.progress import Bar
 from unmask.cli.stopping import Stop
 from unmask.data.items import ReadOptions
 from unmask.data.layouts import layouts
@@ -38,7 +40,7 @@ unmask data prepare imagefolder portraits/ prepared/ --fake midjourney --real ca
 An interrupted run goes on where it was when it is given the same OUT again.
 """
 
-_WHAT, _CLIPS, _SPLIT, _RUN = "What is read", "Clips", "Splits", "How it runs"
+_WHAT, _CLIPS, _SPLIT = "What is read", "Clips", "Splits"
 
 
 @app.command(epilog=_EPILOG)
@@ -91,26 +93,22 @@ def prepare(
         ),
     ] = 2,
     faces: Annotated[
-        str, typer.Option(metavar="HOW", help="default, dlib, yunet:FILE or none.", rich_help_panel=_RUN)
+        str, typer.Option(metavar="HOW", help="default, dlib, yunet:FILE or none.", rich_help_panel=RUN)
     ] = "default",
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="Where faces are looked for.", rich_help_panel=_RUN)
-    ] = "auto",
-    jobs: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Files side by side.", rich_help_panel=_RUN)
-    ] = None,
+    device: Device = "auto",
+    jobs: Jobs = None,
     csv: Annotated[
-        bool, typer.Option("--csv", help="Write manifest.csv instead of manifest.parquet.", rich_help_panel=_RUN)
+        bool, typer.Option("--csv", help="Write manifest.csv instead of manifest.parquet.", rich_help_panel=RUN)
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.", rich_help_panel=_RUN)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.", rich_help_panel=_RUN)] = False,  # noqa: ARG001
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001
 ) -> int:
     """Make a manifest of a data set: its pictures, the frames of its clips, and the face of each."""
     from unmask.data.prepare import prepare as make
 
     stop = Stop()
     try:
-        with stop.listening(), stop.interruptible(), _Bar(quiet) as bar:
+        with stop.listening(), stop.interruptible(), Bar("finding faces", quiet=quiet) as bar:
             summary = make(
                 layout,
                 src,
@@ -151,7 +149,7 @@ def fetch(
         Path | None,
         typer.Option(metavar="DIR", help="Where to. Default: kagglehub's cache; of a file: the folder it lies in."),
     ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,  # noqa: ARG001
+    debug: Debug = False,  # noqa: ARG001
 ) -> int:
     """Download a data set from Kaggle and unpack it; prints the folder.
 
@@ -174,9 +172,9 @@ def synth(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.")],
     pairs: Annotated[int, typer.Option(metavar="N", help="Real pictures, and as many fakes.")] = 160,
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same pictures.")] = 0,
-    jobs: Annotated[int | None, typer.Option(metavar="N", min=1, help="Files side by side.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,  # noqa: ARG001
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001
 ) -> int:
     """Make a small training set of the portrait that comes with unmask, to try everything on.
 
@@ -186,7 +184,7 @@ def synth(
 
     stop = Stop()
     try:
-        with stop.listening(), stop.interruptible(), _Bar(quiet, "making pictures") as bar:
+        with stop.listening(), stop.interruptible(), Bar("making pictures", quiet=quiet) as bar:
             summary = make(out, pairs=pairs, seed=seed, jobs=jobs, on_progress=bar.advance)
     except KeyboardInterrupt:
         say("interrupted; the same command goes on from here")
@@ -200,9 +198,7 @@ def synth(
 @app.command()
 def show(
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="Made by `unmask data prepare`.")],
-    root: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=DIR", help="Where a root of the manifest lies now; repeatable.")
-    ] = None,
+    root: Roots = None,
     sheet: Annotated[
         Path | None,
         typer.Option(
@@ -212,7 +208,7 @@ def show(
     no_sheet: Annotated[bool, typer.Option("--no-sheet", help="Counts only.")] = False,
     each: Annotated[int, typer.Option(metavar="N", min=1, max=50, help="Faces a source and label.")] = 10,
     seed: Annotated[int, typer.Option(metavar="N", help="Of their choice.")] = 0,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,  # noqa: ARG001
+    debug: Debug = False,  # noqa: ARG001
 ) -> int:
     """Print how many rows there are by source, method, label and split; write a contact sheet of the faces."""
     from unmask.data.manifest import Manifest
@@ -268,39 +264,6 @@ def parse_roots(given: list[str]) -> dict[str, Path]:
             raise UsageError("is not a folder", path=folder, hint=f"Check --root {name}=...")
         roots[name] = Path(folder)
     return roots
-
-
-class _Bar:
-    """A progress bar on stderr, in a terminal only."""
-
-    def __init__(self, quiet: bool, what: str = "finding faces") -> None:
-        self._what = what
-        self._shown = not quiet and sys.stderr.isatty()
-
-    def __enter__(self) -> _Bar:
-        if self._shown:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            self._bar = Progress(
-                TextColumn(self._what),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._task = self._bar.add_task("", total=None)
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._shown:
-            self._bar.stop()
-
-    def advance(self, done: int, total: int) -> None:
-        if self._shown:
-            self._bar.update(self._task, completed=done, total=total)
 
 
 def _print_counts(manifest: Manifest) -> None:

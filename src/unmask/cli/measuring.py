@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unmask.base.errors import UsageError
+from unmask.cli.progress import Bar
 
 if TYPE_CHECKING:
     from unmask.data.manifest import Manifest
     from unmask.model import Bundle
+
+__all__ = ["Bar", "load", "read_manifests"]
 
 
 def read_manifests(files: list[Path], roots: list[str]) -> Manifest:
@@ -51,47 +52,3 @@ def load(name: str, device: str, threads: int | None, *, quiet: bool) -> tuple[P
         return default_bundle(), load_bundle(None, device=device, threads=threads)
     place = locate(name, quiet=quiet)
     return place.path, load_bundle(place.path, device=device, threads=threads, sha256=place.sha256)
-
-
-class Bar:
-    """A progress bar on stderr, in a terminal only.
-
-    Args:
-        words: What is being done.
-        quiet: No bar.
-    """
-
-    def __init__(self, words: str, *, quiet: bool = False) -> None:
-        self._words = words
-        self._shown = not quiet and sys.stderr.isatty()
-
-    def __enter__(self) -> Bar:
-        if self._shown:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-            )
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(self._words, total=None)
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._shown:
-            self._bar.stop()
-
-    def begin(self, words: str) -> Callable[[int, int], None]:
-        """Another part of the work begins, with a count of its own."""
-        if self._shown:
-            self._bar.reset(self._task, total=None, description=words)
-        return self.advance
-
-    def advance(self, done: int, total: int) -> None:
-        """So many of all are done."""
-        if self._shown:
-            self._bar.update(self._task, completed=done, total=total)

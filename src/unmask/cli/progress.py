@@ -1,4 +1,4 @@
-"""The progress bar: on stderr, in a terminal only."""
+"""The progress bars: on stderr, in a terminal only."""
 
 from __future__ import annotations
 
@@ -108,6 +108,50 @@ def make_progress(total: int | None, *, quiet: bool) -> NoProgress | Progress:
     if quiet or total is None or not sys.stderr.isatty():
         return NoProgress()
     return Progress(total)
+
+
+class Bar:
+    """One bar for work that counts its own parts; see :class:`Progress` for inputs one by one.
+
+    Args:
+        words: What is being done.
+        quiet: No bar.
+    """
+
+    def __init__(self, words: str, *, quiet: bool = False) -> None:
+        self._words = words
+        self._shown = not quiet and sys.stderr.isatty()
+
+    def __enter__(self) -> Bar:
+        if self._shown:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task(self._words, total=None)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            self._bar.stop()
+
+    def begin(self, words: str) -> Callable[[int, int], None]:
+        """Another part of the work begins, with a count of its own."""
+        if self._shown:
+            self._bar.reset(self._task, total=None, description=words)
+        return self.advance
+
+    def advance(self, done: int, total: int) -> None:
+        """So many of all are done."""
+        if self._shown:
+            self._bar.update(self._task, completed=done, total=total)
 
 
 def _short(name: str, width: int = 32) -> str:
