@@ -51,15 +51,15 @@ def go(
 ) -> dict[int, float]:
     """A run in this process; the loss of each of its steps."""
     losses = Losses(break_at)
-    original = running._trainer
+    original = running.make_trainer
 
-    def watched(recipe: Recipe, folder: Path, steps: int) -> Any:
-        trainer = original(recipe, folder, steps)
+    def watched(*args: Any) -> Any:
+        trainer = original(*args)
         trainer.callbacks.insert(0, losses)
         return trainer
 
     with monkeypatch.context() as patch:
-        patch.setattr(running, "_trainer", watched)
+        patch.setattr(running, "make_trainer", watched)
         try:
             running.train(recipe, data, out, workers=0, say=quiet, **options)
         except RuntimeError as error:

@@ -23,6 +23,8 @@ def jittered_square(box: Box, width: int, height: int, recipe: AugmentRecipe, rn
     longer = max(x1 - x0, y1 - y0)
     # On pictures that are hardly larger than the face the margin has no room; a little zoom keeps some variety.
     side = min(longer * rng.uniform(*recipe.margin), width * rng.uniform(0.9, 1.1), height * rng.uniform(0.9, 1.1))
+    if recipe.zoom:
+        side *= rng.uniform(1 - recipe.zoom, 1 + recipe.zoom)
     side = max(1.0, min(side, width, height))
     dx, dy = rng.uniform(-recipe.shift, recipe.shift, 2) * longer
     left = min(max((x0 + x1) / 2 + dx - side / 2, 0.0), width - side)
@@ -58,8 +60,10 @@ def augment(pixels: Picture, box: Box, size: int, recipe: AugmentRecipe, rng: np
         image = encode(image, recipe.quality, rng)
     if rng.random() < recipe.rotate:
         image, place = _turn(image, place, math.radians(rng.uniform(-1, 1) * recipe.rotate_degrees), rng)
+    if recipe.shear and rng.random() < recipe.shear:
+        image, place = _slant(image, place, math.tan(math.radians(rng.uniform(-1, 1) * recipe.shear_degrees)))
     image = image.resize((size, size), _BILINEAR, box=place)
-    if rng.random() < 0.5:
+    if rng.random() < recipe.flip:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if rng.random() < recipe.blur:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.6)))
@@ -120,6 +124,18 @@ def _turn(
     reach = min(cx, cy, image.width - cx, image.height - cy)
     half = min(half, reach / (abs(math.cos(angle)) + abs(math.sin(angle))))
     return turned, (cx - half, cy - half, cx + half, cy + half)
+
+
+def _slant(image: Image.Image, place: Box, slope: float) -> tuple[Image.Image, Box]:
+    """Move every row sideways by ``slope`` times its height over the crop's centre; the crop shrinks as in a turn."""
+    left, top, right, bottom = place
+    cx, cy = (left + right) / 2, (top + bottom) / 2
+    slanted = image.transform(
+        image.size, Image.Transform.AFFINE, (1, slope, -slope * cy, 0, 1, 0), Image.Resampling.BICUBIC
+    )
+    reach = min(cx, image.width - cx) / (1 + abs(slope))
+    half = min((right - left) / 2, reach, cy, image.height - cy)
+    return slanted, (cx - half, cy - half, cx + half, cy + half)
 
 
 def _noise(image: Image.Image, rng: np.random.Generator) -> Image.Image:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
-from unmask.base.errors import DataError, UnmaskError
-from unmask.base.files import replacing, write_text
+from unmask.base.errors import DataError
+from unmask.base.files import is_full, replacing, write_text
 from unmask.data.manifest import Manifest
-from unmask.faces.crop import crop_square
-from unmask.faces.types import Box
+from unmask.faces.crop import crop_face, crop_square
+from unmask.faces.types import Box, CropSpec
 from unmask.media import open_media
 
 SURROUNDINGS = 2.2
@@ -43,8 +44,26 @@ class Region:
     landmarks: NDArray[np.float32] | None
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """A picture that cannot be read.
+
+    Attributes:
+        file: As the manifest names it, with its root.
+        reason: What is wrong with it.
+    """
+
+    file: str
+    reason: str
+
+
 class RegionCache:
-    """The regions of a manifest's rows, in order; safe to open from several processes."""
+    """The regions of a manifest's readable rows, in order; safe to open from several processes.
+
+    Attributes:
+        kept: For each region the number of its row.
+        skipped: The rows that could not be read.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -52,6 +71,7 @@ class RegionCache:
         self._offsets, self._shapes = index["offsets"], index["shapes"]
         self._boxes, self._points = index["boxes"], index["points"]
         self._data: NDArray[np.uint8] | None = None
+        self.kept, self.skipped = _read_kept(folder, len(self._offsets))
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -70,9 +90,24 @@ class RegionCache:
         return Region(pixels, (x0, y0, x1, y1), None if np.isnan(points).any() else points)
 
 
-def build_cache(
-    manifest: Manifest, folder: Path, *, threads: int = 2, progress: Callable[[int, int], None] | None = None
-) -> RegionCache:
+@dataclass(frozen=True)
+class CropCache:
+    """The crops of a manifest's readable rows as analysis and evaluation cut them.
+
+    Attributes:
+        crops: N×S×S×3 uint8, in a file that is mapped.
+        kept, skipped: As in :class:`RegionCache`.
+    """
+
+    crops: NDArray[np.uint8]
+    kept: list[int]
+    skipped: list[Skipped]
+
+
+Progress = Callable[[int, int], None]
+
+
+def build_cache(manifest: Manifest, folder: Path, *, threads: int = 2, progress: Progress | None = None) -> RegionCache:
     """Decode every row's face region, unless ``folder`` already holds these very rows.
 
     Args:
@@ -81,57 +116,130 @@ def build_cache(
         threads: Pictures decoded at a time.
         progress: Called with (done, all).
 
+    Returns:
+        The regions of the rows that can be read; the others are named in ``skipped``.
+
     Raises:
-        DataError: A row's picture is missing or cannot be read.
+        DataError: Pictures are missing, or none can be read.
     """
-    files = manifest.files()
-    rows = manifest.table.select("x0", "y0", "x1", "y1", "landmarks").rows()
-    key = hashlib.sha256(json.dumps([[str(f), *map(str, row)] for f, row in zip(files, rows, strict=True)]).encode())
-    stamp = f"1 {SURROUNDINGS} {LARGEST_FACE} {key.hexdigest()}"
-    marker = folder / "complete.txt"
-    if marker.is_file() and marker.read_text(encoding="utf-8") == stamp:
-        return RegionCache(folder)
-    marker.unlink(missing_ok=True)
-    for file in files:
-        if not file.is_file():
-            raise DataError("is named by the manifest, but is not there", path=str(file), hint="Give --root NAME=DIR")
-    offsets, shapes, boxes, points = [], [], [], []
-    position = 0
-    with (
-        replacing(folder / "regions.bin") as temporary,
-        temporary.open("wb") as out,
-        ThreadPoolExecutor(threads) as pool,
-    ):
-        # In portions: map() would decode everything ahead of a slow disk and hold it.
-        for start in range(0, len(files), 64):
-            part = range(start, min(start + 64, len(files)))
-            for region in pool.map(lambda i: _region(files[i], rows[i]), part):
+
+    def write(folder: Path, regions: Iterator[Region]) -> None:
+        offsets, shapes, boxes, points = [], [], [], []
+        position = 0
+        with replacing(folder / "regions.bin") as temporary, temporary.open("wb") as out:
+            for region in regions:
                 out.write(np.ascontiguousarray(region.pixels).tobytes())
                 offsets.append(position)
                 shapes.append(region.pixels.shape[:2])
                 boxes.append(region.box)
                 points.append(region.landmarks if region.landmarks is not None else np.full((5, 2), np.nan))
                 position += region.pixels.size
-            if progress:
-                progress(part.stop, len(files))
-    with replacing(folder / "index.npz") as temporary:
-        np.savez(
-            temporary,
-            offsets=np.array(offsets, np.int64),
-            shapes=np.array(shapes, np.int64),
-            boxes=np.array(boxes, np.float32),
-            points=np.array(points, np.float32),
-        )
-    write_text(marker, stamp)
+        with replacing(folder / "index.npz") as temporary:
+            np.savez(
+                temporary,
+                offsets=np.array(offsets, np.int64),
+                shapes=np.array(shapes, np.int64),
+                boxes=np.array(boxes, np.float32),
+                points=np.array(points, np.float32),
+            )
+
+    def region(file: Path, row: tuple[Any, ...]) -> Region:
+        return cut_region(read_rgb(file), (row[0], row[1], row[2], row[3]), row[4])
+
+    _build(manifest, folder, f"1 {SURROUNDINGS} {LARGEST_FACE}", region, write, threads, progress)
     return RegionCache(folder)
 
 
-def _region(file: Path, row: tuple[Any, ...]) -> Region:
-    try:
-        image = read_rgb(file)
-    except (UnmaskError, OSError, ValueError) as error:
-        raise DataError(f"cannot be read as a picture: {error}", path=str(file)) from error
-    return cut_region(image, tuple(row[:4]), row[4])
+def build_crops(
+    manifest: Manifest, spec: CropSpec, folder: Path, *, threads: int = 2, progress: Progress | None = None
+) -> CropCache:
+    """Cut every row's face out of the picture itself, as analysis and evaluation do; else as :func:`build_cache`."""
+
+    def write(folder: Path, crops: Iterator[NDArray[np.uint8]]) -> None:
+        with replacing(folder / "crops.bin") as temporary, temporary.open("wb") as out:
+            for crop in crops:
+                out.write(crop.tobytes())
+
+    def crop(file: Path, row: tuple[Any, ...]) -> NDArray[np.uint8]:
+        return np.ascontiguousarray(crop_face(read_rgb(file), (row[0], row[1], row[2], row[3]), spec))
+
+    _build(manifest, folder, f"1 {spec.model_dump_json()}", crop, write, threads, progress)
+    kept, skipped = _read_kept(folder, 0)
+    shape = (len(kept), spec.size, spec.size, 3)
+    return CropCache(np.memmap(folder / "crops.bin", np.uint8, mode="r", shape=shape), kept, skipped)
+
+
+_Made = TypeVar("_Made")
+
+
+def _build(
+    manifest: Manifest,
+    folder: Path,
+    version: str,
+    make: Callable[[Path, tuple[Any, ...]], _Made],
+    write: Callable[[Path, Iterator[_Made]], None],
+    threads: int,
+    progress: Progress | None,
+) -> None:
+    files = manifest.files()
+    rows = manifest.table.select("x0", "y0", "x1", "y1", "landmarks").rows()
+    key = hashlib.sha256(json.dumps([[str(f), *map(str, row)] for f, row in zip(files, rows, strict=True)]).encode())
+    stamp = f"{version} {key.hexdigest()}"
+    marker = folder / "complete.txt"
+    folder.mkdir(parents=True, exist_ok=True)
+    # Two runs may share a folder, and so may the machines of one run.
+    with FileLock(folder / ".lock"):
+        if marker.is_file() and marker.read_text(encoding="utf-8") == stamp:
+            return
+        marker.unlink(missing_ok=True)
+        missing = manifest.missing()
+        if missing:
+            raise DataError(
+                f"is named by the manifest, but is not there, like {len(missing) - 1} more",
+                path=str(missing[0]),
+                hint="Have they moved? Give --root NAME=DIR",
+            )
+        kept: list[int] = []
+        skipped: list[Skipped] = []
+
+        def attempt(index: int) -> _Made | Skipped:
+            try:
+                return make(files[index], rows[index])
+            # A damaged file may break a decoder in any way; one picture of thousands must not end the run.
+            except Exception as error:
+                if isinstance(error, OSError) and is_full(error):
+                    raise
+                reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+                return Skipped(str(files[index]), reason.removeprefix(f"{files[index]}: "))
+
+        def readable() -> Iterator[_Made]:
+            with ThreadPoolExecutor(threads) as pool:
+                # In portions: map() would decode everything ahead of a slow disk and hold it.
+                for start in range(0, len(files), 64):
+                    part = range(start, min(start + 64, len(files)))
+                    for index, made in zip(part, pool.map(attempt, part), strict=True):
+                        if isinstance(made, Skipped):
+                            skipped.append(made)
+                        else:
+                            kept.append(index)
+                            yield made
+                    if progress:
+                        progress(part.stop, len(files))
+
+        write(folder, readable())
+        if not kept:
+            raise DataError(f"none of {len(files)} pictures can be read: {skipped[0].reason}", path=skipped[0].file)
+        bad = [asdict(one) for one in skipped]
+        write_text(folder / "kept.json", json.dumps({"kept": kept, "skipped": bad}))
+        write_text(marker, stamp)
+
+
+def _read_kept(folder: Path, rows: int) -> tuple[list[int], list[Skipped]]:
+    file = folder / "kept.json"
+    if not file.exists():  # of a version that knew no skipping
+        return list(range(rows)), []
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    return stored["kept"], [Skipped(**one) for one in stored["skipped"]]
 
 
 def cut_region(image: NDArray[np.uint8], box: Box, landmarks: list[float] | None) -> Region:

@@ -1,4 +1,4 @@
-"""Batches for the network: training samples made on the fly, validation crops as the analysis makes them."""
+"""Batches for the network: training samples made on the fly, crops that lie in memory."""
 
 from __future__ import annotations
 
@@ -14,29 +14,38 @@ from torch.utils.data import Sampler as TorchSampler
 
 from unmask.data.blend import cross_blend, points_from_box, pose_key, self_blend
 from unmask.data.manifest import Manifest
-from unmask.faces.crop import crop_face
-from unmask.faces.types import Box, CropSpec
 from unmask.train.augment import augment
-from unmask.train.cache import Region, RegionCache, read_rgb
+from unmask.train.cache import Region, RegionCache
 from unmask.train.recipe import Recipe
-from unmask.train.sampling import Pick, Sampler
+from unmask.train.sampling import Batches, EpochSampler, Pick, Sampler
 
 _DONORS = 6
 Key = tuple[int, int, int]
 """Step, place in the batch, side of the crop."""
 
 
-def sampler_of(manifest: Manifest, recipe: Recipe) -> Sampler:
-    """The sampler over a manifest's training rows."""
+def sampler_of(manifest: Manifest, recipe: Recipe) -> Batches:
+    """The sampler over a manifest's training rows that the recipe asks for."""
     table = manifest.table
+    labels = table["label"].to_list()
+    if recipe.sampling.mode == "epoch":
+        return EpochSampler(labels, recipe.sampling.balance == "sampling", recipe.seed)
     return Sampler(
-        table["label"].to_list(),
+        labels,
         table["source"].to_list(),
         table["method"].to_list(),
         table["group"].to_list(),
         recipe.sampling,
         recipe.seed,
     )
+
+
+def label_weights(manifest: Manifest, recipe: Recipe) -> tuple[float, float]:
+    """What the loss of a real and of a fake weighs: n / (2 n_label) where the recipe balances by weights, else 1."""
+    if recipe.sampling.balance != "weights":
+        return 1.0, 1.0
+    labels = manifest.table["label"].to_numpy()
+    return len(labels) / (2 * float((labels == 0).sum())), len(labels) / (2 * float((labels == 1).sum()))
 
 
 @dataclass(frozen=True)
@@ -47,14 +56,14 @@ class StepRange(TorchSampler[Key]):
 
     Attributes:
         first: Gives the number of the next step.
-        size: Gives the side of the crops.
+        size: Gives the side of the crops of a step.
         steps: Steps of a whole epoch.
         batch: Samples a step, of all processes together.
         rank, world: Which of how many processes; each takes an equal share of every batch.
     """
 
     first: Callable[[], int]
-    size: Callable[[], int]
+    size: Callable[[int], int]
     steps: int
     batch: int
     rank: int = 0
@@ -64,7 +73,7 @@ class StepRange(TorchSampler[Key]):
         share = self.batch // self.world
         start = self.first()
         for step in range(start, start - start % self.steps + self.steps):
-            size = self.size()
+            size = self.size(step)
             yield [(step, place, size) for place in range(self.rank * share, (self.rank + 1) * share)]
 
     def __len__(self) -> int:
@@ -74,7 +83,7 @@ class StepRange(TorchSampler[Key]):
 class TrainingSet(Dataset[tuple[Tensor, float]]):
     """Makes a sample from its key: pick, blend, vary, resize."""
 
-    def __init__(self, cache: RegionCache, sampler: Sampler, recipe: Recipe) -> None:
+    def __init__(self, cache: RegionCache, sampler: Batches, recipe: Recipe) -> None:
         self._cache, self._sampler, self._recipe = cache, sampler, recipe
         self._last: tuple[int, list[Pick]] = (-1, [])
 
@@ -107,16 +116,6 @@ def _points(region: Region) -> NDArray[np.float32]:
     return region.landmarks if region.landmarks is not None else points_from_box(region.box)
 
 
-def validation_crops(manifest: Manifest, spec: CropSpec) -> NDArray[np.uint8]:
-    """N×S×S×3 uint8: every row's face cut out of the picture itself, as analysis and evaluation do."""
-    crops = np.empty((len(manifest), spec.size, spec.size, 3), np.uint8)
-    rows = manifest.table.select("x0", "y0", "x1", "y1").rows()
-    for index, (file, row) in enumerate(zip(manifest.files(), rows, strict=True)):
-        box: Box = (row[0], row[1], row[2], row[3])
-        crops[index] = crop_face(read_rgb(file), box, spec)
-    return crops
-
-
 class ArraySet(Dataset[tuple[Tensor, int]]):
     """Crops that lie in memory, each with its row number."""
 
@@ -127,4 +126,4 @@ class ArraySet(Dataset[tuple[Tensor, int]]):
         return len(self._crops)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return torch.from_numpy(self._crops[index]), index
+        return torch.from_numpy(np.array(self._crops[index])), index

@@ -41,6 +41,8 @@ class Validation:
         pooled: AUC of all files.
         macro: The mean over the methods in ``score``.
         found: Share of fakes above the threshold that 2 % of the reals pass.
+        loss: Mean cross-entropy in nats; every file counts once, as in the other figures.
+        accuracy: Share of files on the right side of a probability of 0.5.
         auc: ``source/method`` -> AUC against the reals of its own source where there are at least five, else
             against all.
         false: ``source`` -> share of its reals above that threshold.
@@ -50,8 +52,14 @@ class Validation:
     pooled: float
     macro: float
     found: float
+    loss: float
+    accuracy: float
     auc: dict[str, float]
     false: dict[str, float]
+
+    def monitored(self, name: str) -> float:
+        """The figure that a recipe's ``schedule.monitor`` names, turned so that higher is better."""
+        return {"score": self.score, "val_loss": -self.loss, "val_accuracy": self.accuracy}[name]
 
 
 def file_weights(files: Sequence[str]) -> Array:
@@ -83,7 +91,10 @@ def validate(logits: Array, rows: ValidationRows) -> Validation:
         sizes.append(min(500.0, float(weight[mine].sum())) ** 0.5)
     macro, found = float(np.average(list(auc.values()), weights=sizes)), above(fake)
     false = {s: above(~fake & (source == s)) for s in sorted(set(source[~fake]))}
-    return Validation((macro + found) / 2, auc_of(np.ones_like(fake)), macro, found, auc, false)
+    # log(1 + exp(-x)) for a fake, log(1 + exp(x)) for a real, without overflow.
+    loss = float(np.average(np.logaddexp(0.0, np.where(fake, -logits, logits)), weights=weight))
+    accuracy = float(np.average((logits > 0) == fake, weights=weight))
+    return Validation((macro + found) / 2, auc_of(np.ones_like(fake)), macro, found, loss, accuracy, auc, false)
 
 
 def _quantile(values: Array, weights: Array, share: float) -> float:

@@ -201,12 +201,14 @@ class ScheduleRecipe(_Strict):
 class Recipe(_Strict):
     """A whole recipe; see the parts. ``seed`` fixes every sample: sample i is a function of (seed, i).
 
+    ``data``: what ``unmask data fetch`` gets where a training is started without data.
     ``export``: how the bundle stores the network. ``half``: large weights as 16-bit floats, calculated with as 32-bit
     ones; ``int8``: convolutions and dense layers of the backbone in 8-bit integers; ``fp32``: as trained.
     """
 
     name: str
     seed: int = 1
+    data: str | None = None
     crop: CropSpec = Field(default_factory=lambda: CropSpec.model_validate({}))
     network: NetworkRecipe = NetworkRecipe()
     export: Literal["fp32", "half", "int8"] = "half"

@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import logging
-import os
-import platform
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import lightning as L  # noqa: N812
 import torch
-import yaml
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
-import unmask
-from unmask.base.errors import DataError
-from unmask.base.files import replacing, write_text
+from unmask.base.errors import OutputError, TrainingError, UnmaskError
+from unmask.base.files import is_full
 from unmask.base.ort import usable_cpus
 from unmask.data.manifest import Manifest
+from unmask.train import folder
 from unmask.train.bundle import make_bundle
-from unmask.train.cache import build_cache
-from unmask.train.dataset import ArraySet, StepRange, TrainingSet, sampler_of, validation_crops
-from unmask.train.export import export_onnx
-from unmask.train.metrics import Validation, ValidationRows
-from unmask.train.module import DetectorModule, averaged
+from unmask.train.cache import CropCache, RegionCache, Skipped, build_cache, build_crops
+from unmask.train.dataset import ArraySet, StepRange, TrainingSet, label_weights, sampler_of
+from unmask.train.folder import BEST, BUNDLE, GRAPH, LAST, Keeper
+from unmask.train.metrics import ValidationRows
+from unmask.train.module import DetectorModule
 from unmask.train.network import build
 from unmask.train.recipe import Recipe
+from unmask.train.sampling import CROSS_BLEND, SELF_BLEND, Batches
+from unmask.train.trainer import Place, interruptible, make_trainer, place_of
 
-LAST, BEST, METRICS = "last.ckpt", "best.pt", "metrics.csv"
-GRAPH, BUNDLE = "network.onnx", "bundle.onnx"
 _VALIDATION_BATCH = 16
 
 
@@ -50,6 +41,7 @@ class RunResult:
         graph: The ONNX graph of the best averaged weights.
         bundle: The same with its card: calibrated on the validation rows, ready for ``unmask analyze --model``.
         score, samples, seconds: Of the best validation, and of the whole run.
+        skipped: Pictures that could not be read; ``skipped.csv`` in the folder names them.
     """
 
     folder: Path
@@ -58,6 +50,19 @@ class RunResult:
     score: float
     samples: int
     seconds: float
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
+class _Data:
+    training: Manifest
+    validation: Manifest
+    regions: RegionCache
+    crops: CropCache
+
+    @property
+    def skipped(self) -> list[tuple[str, Skipped]]:
+        return [("train", one) for one in self.regions.skipped] + [("val", one) for one in self.crops.skipped]
 
 
 def train(
@@ -76,7 +81,7 @@ def train(
     Args:
         recipe: What and how.
         manifest: The data; several manifests are first put together by :func:`unmask.data.manifest.join`.
-        out: Run folder: resolved recipe, environment, metrics, checkpoints and the graph. A folder that holds a
+        out: Run folder: resolved recipe, environment, metrics, logs, checkpoints and the graph. A folder that holds a
             run is only gone on with, never overwritten.
         resume: Go on from the last checkpoint in ``out``.
         cache: Where decoded faces are kept (about 150 KB each); default ``out/cache``.
@@ -87,50 +92,112 @@ def train(
     Raises:
         DataError: The data or the recipe cannot be used (a split without faces of one label, a missing picture), or
             ``out`` holds a run and ``resume`` is off.
+        TrainingError: The loss is no number any more. Where there was a validation before, the bundle of the best
+            weights is there all the same.
+        OutputError: The disk is full. What was finished before is whole: the run can be resumed.
         MissingExtraError: The package with the start weights is not installed.
+        DeviceError: The recipe asks for GPUs that are not there.
+        KeyboardInterrupt: After Ctrl-C, when the checkpoint is written.
     """
-    last = out / LAST
-    manifest.require(("train", "val"))
-    rank = int(os.environ.get("LOCAL_RANK", "0"))
-    if rank == 0:
-        _open_folder(out, recipe, resume)
+    place = place_of(recipe)
+    if place.rank:
+        say = _silent
+    else:
+        folder.refuse_other_run(out, resume)
+    with _full_disk(out), _one_voice(place):
+        data = _read(manifest, recipe, cache or out / "cache", say)
+        sampler = sampler_of(data.training, recipe)
+        recipe = recipe.for_rows(len(sampler))
+        if place.rank == 0:
+            folder.open_folder(out, recipe, resume)
+            folder.write_skipped(out, data.skipped)
+        torch.set_num_threads(place.threads)
+        L.seed_everything(recipe.seed, verbose=False)
+        module = DetectorModule(
+            build(recipe.network, recipe.crop.size, say).to(memory_format=torch.channels_last),
+            recipe,
+            _validation_rows(data.validation),
+            Keeper(out, recipe, latest, say, place.threads),
+            epoch=len(sampler),
+            weights=label_weights(data.training, recipe),
+            sync=place.gpu and place.world > 1,
+        )
+        steps = max(1, min(recipe.schedule.epoch_samples // recipe.schedule.batch, recipe.steps))
+        trainer = make_trainer(recipe, out, steps, place)
+        loaders = _loaders(data, sampler, recipe, module, trainer, steps, place, workers)
+        say(
+            f"{len(data.training)} training faces, {len(data.validation)} validation faces, "
+            f"{recipe.steps} steps of {recipe.schedule.batch}"
+        )
+        _tell_skipped(data, out, say)
+        start = str(out / LAST) if resume and (out / LAST).exists() else None
+        try:
+            with warnings.catch_warnings(), interruptible(trainer):
+                warnings.simplefilter("ignore")
+                trainer.fit(module, *loaders, ckpt_path=start, weights_only=True)
+                trainer.save_checkpoint(out / LAST)
+        except TrainingError as error:
+            if place.rank == 0:
+                raise _with_best(error, manifest, recipe, out) from error
+            raise
+        if trainer.is_global_zero:
+            make_bundle(out / GRAPH, manifest, recipe, out / BUNDLE, say)
+        _tell_skipped(data, out, say)
+    samples = trainer.global_step * recipe.schedule.batch
+    return RunResult(out, out / GRAPH, out / BUNDLE, module.score, samples, module.seconds, len(data.skipped))
+
+
+def _read(manifest: Manifest, recipe: Recipe, home: Path, say: Callable[[str], None]) -> _Data:
+    """Decode what is trained and validated on; rows that cannot be read are left out."""
+    blended = any(recipe.sampling.fake.get(kind) for kind in (SELF_BLEND, CROSS_BLEND))
+
+    def check(rows: Manifest) -> None:
+        # Fakes that are made of reals on the fly are fakes enough.
+        real_only = blended and set(rows.select("train", with_face=True).table["label"]) == {0}
+        rows.require(("val",) if real_only else ("train", "val"))
+
+    check(manifest)
     training, validation = manifest.select("train", with_face=True), manifest.select("val", with_face=True)
-    sampler = sampler_of(training, recipe)
-    home = cache or out / "cache"
-    regions = build_cache(training, home / "train", threads=usable_cpus(), progress=_every(say, "faces cached"))
-    rows = _validation_rows(validation)
-    world = recipe.schedule.processes
-    torch.set_num_threads(1 if world > 1 else usable_cpus())
-    L.seed_everything(recipe.seed, verbose=False)
-    network = build(recipe.network).to(memory_format=torch.channels_last)
-    keeper = _Keeper(out, recipe, latest, say)
-    module = DetectorModule(network, recipe, rows, keeper)
-    batch = recipe.schedule.batch
-    steps = max(1, min(recipe.schedule.epoch_samples // batch, recipe.steps))
-    trainer = _trainer(recipe, out, steps)
-    crops = validation_crops(validation, recipe.crop)
-    mine = list(range(rank, len(crops), world))
-    loaders = (
-        DataLoader(
-            TrainingSet(regions, sampler, recipe),
-            batch_sampler=StepRange(
-                lambda: trainer.global_step, lambda: recipe.size_at(module.done), steps, batch, rank, world
-            ),
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            prefetch_factor=3 if workers else None,
-        ),
-        DataLoader(torch.utils.data.Subset(ArraySet(crops), mine), batch_size=_VALIDATION_BATCH),
+    regions = build_cache(training, home / "train", threads=usable_cpus(), progress=_every(say, "training faces read"))
+    crops = build_crops(
+        validation, recipe.crop, home / "val", threads=usable_cpus(), progress=_every(say, "validation faces read")
     )
-    if rank == 0:
-        say(f"{len(training)} training faces, {len(validation)} validation faces, {recipe.steps} steps of {batch}")
-    with warnings.catch_warnings(), _interruptible(trainer):
-        warnings.simplefilter("ignore")
-        trainer.fit(module, *loaders, ckpt_path=str(last) if resume and last.exists() else None, weights_only=True)
-        trainer.save_checkpoint(last)
-    if trainer.is_global_zero:
-        make_bundle(out / GRAPH, manifest, recipe, out / BUNDLE)
-    return RunResult(out, out / GRAPH, out / BUNDLE, module.best, trainer.global_step * batch, module.seconds)
+    data = _Data(_rows(training, regions.kept), _rows(validation, crops.kept), regions, crops)
+    if data.skipped:
+        for rows in (data.training, data.validation):
+            rows.require(sorted(set(rows.table["split"])))
+    return data
+
+
+def _rows(manifest: Manifest, kept: list[int]) -> Manifest:
+    if len(kept) == len(manifest):
+        return manifest
+    return Manifest(manifest.table[kept], manifest.roots, manifest.about)
+
+
+def _loaders(
+    data: _Data,
+    sampler: Batches,
+    recipe: Recipe,
+    module: DetectorModule,
+    trainer: L.Trainer,
+    steps: int,
+    place: Place,
+    workers: int,
+) -> tuple[DataLoader[Any], DataLoader[Any]]:
+    batches = StepRange(
+        lambda: trainer.global_step, module.size_of, steps, recipe.schedule.batch, place.rank, place.world
+    )
+    training: DataLoader[Any] = DataLoader(
+        TrainingSet(data.regions, sampler, recipe),
+        batch_sampler=batches,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        prefetch_factor=3 if workers else None,
+        pin_memory=place.gpu,
+    )
+    mine = range(place.rank, len(data.validation), place.world)
+    return training, DataLoader(Subset(ArraySet(data.crops.crops), mine), batch_size=_VALIDATION_BATCH)
 
 
 def _validation_rows(manifest: Manifest) -> ValidationRows:
@@ -140,128 +207,57 @@ def _validation_rows(manifest: Manifest) -> ValidationRows:
     return ValidationRows(labels, sources, methods, [clip or path for path, clip in zip(paths, clips, strict=True)])
 
 
+def _with_best(error: TrainingError, manifest: Manifest, recipe: Recipe, out: Path) -> TrainingError:
+    """The error with the word what is left of the run: the bundle of its best weights, where there are any."""
+    if not (out / BEST).exists():
+        return error
+    try:
+        make_bundle(out / GRAPH, manifest, recipe, out / BUNDLE)
+        left = f"The best weights so far are in {out / BUNDLE}"
+    except UnmaskError:
+        # They may have learnt nothing yet that could be calibrated.
+        left = f"The best weights so far are in {out / BEST}"
+    return TrainingError(error.message, hint=f"{error.hint}. {left}")
+
+
 @contextmanager
-def _interruptible(trainer: L.Trainer) -> Iterator[None]:
-    """Lightning ends the process on Ctrl-C; here the caller is told, as everywhere in unmask."""
+def _full_disk(out: Path) -> Iterator[None]:
     try:
         yield
-    except SystemExit as end:
-        if trainer.interrupted:
-            raise KeyboardInterrupt from end
+    except OSError as error:
+        if not is_full(error):
+            raise
+        raise OutputError(
+            f"cannot be written: {(error.strerror or str(error)).lower()}",
+            path=str(error.filename or out),
+            hint=f"Make room and go on with --resume; what {out} held before is whole",
+        ) from error
+
+
+@contextmanager
+def _one_voice(place: Place) -> Iterator[None]:
+    """Of several processes the first one tells what all meet; the others end quietly, lest it be ended with them."""
+    if place.rank == 0:
+        yield
+        return
+    try:
+        yield
+    except TrainingError:
+        raise SystemExit(0) from None
+    except RuntimeError as error:
+        # The first process has ended, and has said why.
+        if "onnection" in str(error) and "peer" in str(error):
+            raise SystemExit(0) from None
         raise
-    if trainer.interrupted:
-        raise KeyboardInterrupt
 
 
-def _trainer(recipe: Recipe, out: Path, steps: int) -> L.Trainer:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    schedule = recipe.schedule
-    checkpoint = ModelCheckpoint(
-        dirpath=out,
-        filename=LAST.removesuffix(".ckpt"),
-        train_time_interval=timedelta(minutes=schedule.checkpoint_minutes),
-        save_top_k=1,
-        enable_version_counter=False,
-    )
-    callbacks: list[Callback] = [checkpoint]
-    live = sys.stderr.isatty()
-    if live:
-        callbacks.append(RichProgressBar())
-    return L.Trainer(
-        accelerator="cpu" if schedule.processes > 1 else "auto",
-        devices=schedule.processes,
-        strategy="ddp" if schedule.processes > 1 else "auto",
-        precision=schedule.precision,
-        max_steps=recipe.steps,
-        max_epochs=-1,
-        limit_train_batches=steps,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        callbacks=callbacks,
-        logger=False,
-        enable_progress_bar=live,
-        enable_model_summary=False,
-        default_root_dir=out,
-    )
+def _tell_skipped(data: _Data, out: Path, say: Callable[[str], None]) -> None:
+    if data.skipped:
+        say(f"{len(data.skipped)} pictures cannot be read and are left out; {out / folder.SKIPPED} names them")
 
 
-class _Keeper:
-    """Keeps what a validation gives: a line for the user, a row of the table, the best weights and their graph."""
-
-    def __init__(self, out: Path, recipe: Recipe, latest: Path | None, say: Callable[[str], None]) -> None:
-        self._out, self._recipe, self._latest, self._say = out, recipe, latest, say
-
-    def __call__(self, module: DetectorModule, result: Validation, facts: dict[str, float]) -> None:
-        row: dict[str, Any] = {
-            **facts,
-            "score": result.score,
-            "macro": result.macro,
-            "pooled": result.pooled,
-            "found": result.found,
-            **{f"auc {name}": value for name, value in result.auc.items()},
-            **{f"false {name}": value for name, value in result.false.items()},
-        }
-        self._append(row)
-        self._say(
-            f"{facts['samples']:.0f} samples, {facts['seconds'] / 60:.1f} min: loss {facts['loss']:.3f}, "
-            f"val AUC {result.pooled:.3f} (mean of methods {result.macro:.3f}), found {result.found:.2f} at 2 % false"
-            + (" - best so far" if facts["improved"] else "")
-        )
-        if facts["improved"]:
-            network = averaged(module)
-            with replacing(self._out / BEST) as temporary:
-                torch.save({"state_dict": network.state_dict(), "step": int(facts["step"])}, temporary)
-            for path in filter(None, (self._out / GRAPH, self._latest)):
-                export_onnx(network, path, self._recipe.crop.size)
-        torch.set_num_threads(1 if self._recipe.schedule.processes > 1 else usable_cpus())
-
-    def _append(self, row: dict[str, Any]) -> None:
-        file = self._out / METRICS
-        rows: list[dict[str, Any]] = []
-        if file.exists():
-            with file.open(encoding="utf-8", newline="") as before:
-                rows = [old for old in csv.DictReader(before) if int(float(old["step"])) < row["step"]]
-        with replacing(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as after:
-            writer = csv.DictWriter(after, list(row), extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows([*rows, {k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()}])
-
-
-def _open_folder(out: Path, recipe: Recipe, resume: bool) -> None:
-    resolved = out / "recipe.yaml"
-    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    if (out / LAST).exists() or resolved.exists():
-        if not resume and (out / LAST).exists():
-            raise DataError("holds a run already", path=str(out), hint="Go on with --resume, or name another folder")
-        if resume and resolved.exists() and resolved.read_text(encoding="utf-8") != text:
-            raise DataError(
-                "was started with another recipe", path=str(out), hint=f"Resume it with the recipe {resolved}"
-            )
-    write_text(resolved, text)
-    write_text(out / "environment.json", json.dumps(environment(), indent=1))
-
-
-def environment() -> dict[str, Any]:
-    """What a run ran on and with."""
-    import lightning
-    import numpy
-    import onnxruntime
-    import timm
-
-    return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "unmask": unmask.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "timm": timm.__version__,
-        "lightning": lightning.__version__,
-        "numpy": numpy.__version__,
-        "onnxruntime": onnxruntime.__version__,
-        "platform": platform.platform(),
-        "processors": usable_cpus(),
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-    }
+def _silent(_: str) -> None:
+    """Say nothing."""
 
 
 def _every(say: Callable[[str], None], what: str) -> Callable[[int, int], None]:

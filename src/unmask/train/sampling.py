@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unmask.base.errors import DataError
-from unmask.train.recipe import SamplingRecipe
+from unmask.train.recipe import SamplingRecipe, steps_of_epoch
 
 SELF_BLEND, CROSS_BLEND = "self-blend", "cross-blend"
 Make = Literal["as-is", "self-blend", "cross-blend"]
@@ -23,6 +23,68 @@ class Pick:
     row: int
     make: Make
     label: int
+
+
+class Batches(Protocol):
+    """What :class:`Sampler` and :class:`EpochSampler` have in common."""
+
+    def __len__(self) -> int:
+        """Samples of an epoch."""
+        ...
+
+    def batch(self, step: int, size: int) -> list[Pick]:
+        """The batch of one step, of all processes together."""
+        ...
+
+    def donors(self, rng: np.random.Generator, row: int, count: int) -> list[int]:
+        """Real rows of other groups, as faces to be put on ``row``."""
+        ...
+
+
+class EpochSampler:
+    """Takes every row once an epoch, in an order of chance.
+
+    The last batch of an epoch is filled up from the epoch's beginning, so that all batches are whole: a batch norm
+    needs its samples, and processes equal shares.
+
+    Args:
+        labels: One entry a row of the training split.
+        balance: Repeat the rows of the rarer label until both are alike in number.
+        seed: Of the run.
+    """
+
+    def __init__(self, labels: Sequence[int], balance: bool, seed: int) -> None:
+        self._labels, self._seed = np.asarray(labels), seed
+        fakes, reals = np.flatnonzero(self._labels == 1), np.flatnonzero(self._labels == 0)
+        self._parts = [fakes, reals] if balance else [np.arange(len(self._labels))]
+        self._each = max(len(part) for part in self._parts)
+        self._last: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
+
+    def __len__(self) -> int:
+        return self._each * len(self._parts)
+
+    def batch(self, step: int, size: int) -> list[Pick]:
+        """Rows ``step * size ...`` of the endless row of epochs."""
+        steps = steps_of_epoch(len(self), size)
+        order = self._order(step // steps)
+        first = step % steps * size
+        rows = (int(order[place % len(order)]) for place in range(first, first + size))
+        return [Pick(row, "as-is", int(self._labels[row])) for row in rows]
+
+    def donors(self, rng: np.random.Generator, row: int, count: int) -> list[int]:  # noqa: ARG002
+        """None: nothing is blended."""
+        return []
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        if self._last[0] != epoch:
+            rng = np.random.default_rng([self._seed, 3, epoch])
+            # Each row of the rarer label is repeated equally often, give or take one by chance.
+            drawn = [
+                np.concatenate([rng.permutation(part) for _ in range(-(-self._each // len(part)))])[: self._each]
+                for part in self._parts
+            ]
+            self._last = (epoch, rng.permutation(np.concatenate(drawn)))
+        return self._last[1]
 
 
 class Sampler:
@@ -67,6 +129,9 @@ class Sampler:
         self._fakes, self._fake_shares = _shares(kinds, recipe.fake, recipe.rest, "sampling.fake", made)
         self._reals, self._real_shares = _shares(reals, recipe.real, recipe.rest, "sampling.real", {})
         self._members = {name: _by_group(rows, self._groups) for name, rows in (kinds | reals).items()}
+
+    def __len__(self) -> int:
+        return len(self._groups)
 
     def batch(self, step: int, size: int) -> list[Pick]:
         """The batch of one step: ``size // 2`` reals and as many fakes, in pairs where the recipe asks for them."""
