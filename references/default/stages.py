@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import onnx
 import polars as pl
 import yaml
 
@@ -45,8 +46,16 @@ def provisional(graph: Path, crop: CropSpec, out: Path, min_face_px: float = 0.0
     """A bundle that can be run but must not be used: its thresholds are placeholders."""
     level = Level(kind="face", thresholds=Thresholds(likely_real=0.5, likely_fake=0.5), fitted_on="nothing")
     card = Card(name="provisional", version="0", architecture="", crop=crop, levels=[level], min_face_px=min_face_px)
-    pack(graph, card, out)
+    pack(halved(graph), card, out)
     return out
+
+
+def halved(graph: Path) -> bytes:
+    """The graph of a run, which holds 32-bit floats, with its large weights as 16-bit ones."""
+    from unmask.train.export import to_half  # brings torch, which is not needed to write a card anew
+
+    smaller: bytes = to_half(onnx.load(graph)).SerializeToString()
+    return smaller
 
 
 def scored(bundle: Path, manifest: Manifest, split: str, faces: str, cache: Path, say: Any) -> pl.DataFrame:
@@ -164,7 +173,7 @@ def clips_as_analyzed(bundle: Path, manifest: Manifest, split: str, say: Any) ->
 
 def store(graph: Path, card: Card, out: Path, constant: Path | None) -> str:
     """Write the bundle, and its hash into the code that vouches for it."""
-    sha256 = pack(graph, card, out)
+    sha256 = pack(halved(graph), card, out)
     if constant is not None:
         lines = constant.read_text(encoding="utf-8").splitlines(keepends=True)
         changed = [f'DEFAULT_SHA256 = "{sha256}"\n' if line.startswith("DEFAULT_SHA256") else line for line in lines]

@@ -71,7 +71,7 @@ def test_folding_batch_norms_changes_nothing(network: Detector) -> None:
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_graph_agrees_with_torch_at_every_batch_size(network: Detector, tmp_path: Path, count: int) -> None:
-    assert export_onnx(network, tmp_path / "g.onnx", SIZE, half=False) <= 1e-4
+    assert export_onnx(network, tmp_path / "g.onnx", SIZE) <= 1e-4
     logit, evidence = run_onnx(tmp_path / "g.onnx", crops(count))
     with torch.no_grad():
         wanted, wanted_map = network(torch.from_numpy(crops(count)))
@@ -80,8 +80,8 @@ def test_the_graph_agrees_with_torch_at_every_batch_size(network: Detector, tmp_
 
 
 def test_half_the_size_gives_nearly_the_same(network: Detector, tmp_path: Path) -> None:
-    export_onnx(network, tmp_path / "full.onnx", SIZE, half=False)
-    export_onnx(network, tmp_path / "half.onnx", SIZE)
+    export_onnx(network, tmp_path / "full.onnx", SIZE)
+    export_onnx(network, tmp_path / "half.onnx", SIZE, half=True)
     assert (tmp_path / "half.onnx").stat().st_size < 0.6 * (tmp_path / "full.onnx").stat().st_size
     full, half = (run_onnx(tmp_path / f"{name}.onnx", crops(8))[0] for name in ("full", "half"))
     assert 0 < np.abs(full - half).max() < 0.01 * np.abs(full).max()

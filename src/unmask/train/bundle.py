@@ -2,38 +2,85 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
 import polars as pl
 
 import unmask
-from unmask.base.files import replacing
+from unmask.base.errors import BundleError
+from unmask.base.files import replacing, write_bytes
+from unmask.base.ort import make_session
 from unmask.data.manifest import Manifest
 from unmask.evaluate.calibrate import calibrate, with_calibration
 from unmask.evaluate.predict import predict
 from unmask.model import Card, TrainingSet, load_bundle, pack
+from unmask.train.compress import HELD_CROPS, Held, compress, crops_of, hold, require
+from unmask.train.network_recipe import HeadRecipe, NetworkRecipe
 from unmask.train.recipe import Recipe
 
 TERMS_UNKNOWN = "not stated; see the data set"
 
 
-def make_bundle(graph: Path, manifest: Manifest, recipe: Recipe, out: Path) -> str:
-    """Calibrate a graph on the validation rows and pack it with its card.
+def make_bundle(
+    graph: Path, manifest: Manifest, recipe: Recipe, out: Path, say: Callable[[str], None] = lambda _: None
+) -> str:
+    """Calibrate a graph on the validation rows and pack it with its card, stored as ``recipe.export`` says.
+
+    A file of half precision or of 8-bit integers is held against the full one on validation crops, and the difference
+    is told; one that loses too much is not kept: the bundle then holds 32-bit floats.
 
     Args:
-        graph: Of :func:`unmask.train.export.export_onnx`.
+        graph: Of :func:`unmask.train.export.export_onnx`, as trained.
         manifest: The run's data; test rows are not touched.
         recipe: The run's recipe.
         out: The bundle.
+        say: Takes lines for the user.
 
     Returns:
         SHA-256 of the bundle.
 
     Raises:
         DataError: The scores do not rise from real to fake on the validation rows: nothing has been learnt.
+        BundleError: The graph cannot be made smaller at all.
     """
+    if recipe.export == "fp32":
+        return _pack(graph, manifest, recipe, out)
+    with TemporaryDirectory() as folder:
+        small, candidate = Path(folder) / "small.onnx", Path(folder) / "candidate.onnx"
+        compress(graph, small, recipe.export, manifest, recipe.crop)
+        _pack(small, manifest, recipe, candidate)
+        held = hold_bundle(candidate, graph, manifest)
+        say(f"bundle as {recipe.export}: {held}")
+        try:
+            require(held, recipe.export)
+        except BundleError as error:
+            say(f"{error.message}: the bundle holds 32-bit floats instead")
+            return _pack(graph, manifest, recipe, out)
+        data = candidate.read_bytes()
+    write_bytes(out, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def hold_bundle(bundle: Path, full: Path, manifest: Manifest) -> Held:
+    """Hold a bundle against a graph of the same network in full precision, on validation crops."""
+    loaded = load_bundle(bundle, device="cpu")
+    crops, labels = crops_of(manifest.select("val", with_face=True), loaded.card.crop, HELD_CROPS)
+    batches = range(0, len(crops), 32)
+    session = make_session(full, device="cpu")
+    wanted = [
+        session.run(["logit"], {"crops": np.ascontiguousarray(crops[i : i + 32].transpose(0, 3, 1, 2))})[0].reshape(-1)
+        for i in batches
+    ]
+    return hold(np.concatenate(wanted), loaded.score(crops)[0], labels, loaded.card.level("face"))
+
+
+def _pack(graph: Path, manifest: Manifest, recipe: Recipe, out: Path) -> str:
     placeholder = {"kind": "face", "thresholds": {"likely_real": 0.5, "likely_fake": 0.5}, "fitted_on": "nothing"}
     card = Card.model_validate(
         {
@@ -57,7 +104,21 @@ def make_bundle(graph: Path, manifest: Manifest, recipe: Recipe, out: Path) -> s
 
 def architecture(recipe: Recipe) -> str:
     """The network in words, for the card."""
-    return f"{recipe.network.backbone}; evidence maps at stride 16 and 32, added; logit = mean of the map + bias"
+    network = recipe.network
+    if network.two_maps:
+        return f"{network.backbone}; evidence maps at stride 16 and 32, added; logit = mean of the map + bias"
+    if network.module is not None:
+        return f"{network.module}, a network of the user's own; {_map_of(network)}"
+    head = network.head or HeadRecipe()
+    widths = [*head.dense, head.outputs]
+    body = f"plain CNN {'-'.join(map(str, network.cnn.widths))}" if network.cnn else network.backbone
+    pooled = "average pooling" if head.pool == "avg" else "flattened"
+    map_is = "class-activation map" if not head.dense else "HiResCAM"
+    return f"{body}; {pooled}; dense {'-'.join(map(str, widths))}; evidence map: {map_is}"
+
+
+def _map_of(network: NetworkRecipe) -> str:
+    return f"evidence map: HiResCAM of {network.map_layer}" if network.map_layer else "evidence map: its own, if any"
 
 
 def training_sets(manifest: Manifest) -> list[TrainingSet]:

@@ -222,7 +222,7 @@ class Recipe(_Strict):
             for size in (self.crop.size, *(size for _, size in self.schedule.sizes)):
                 _check_side(size)
         if self.network.fixed_size and self.schedule.sizes:
-            raise ValueError("network.head.pool: flatten has weights for one size of crops: schedule.sizes must be empty")
+            raise ValueError("network.head.pool: flatten fixes the size of the crops: schedule.sizes must be empty")
         return self
 
     @property

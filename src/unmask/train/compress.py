@@ -1,0 +1,183 @@
+"""Smaller files of a network: 16-bit floats or 8-bit integers, each held against the network as it was trained."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import polars as pl
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from unmask.base.errors import BundleError
+from unmask.base.files import replacing
+from unmask.data.manifest import BOX, Manifest
+from unmask.evaluate.platt import sigmoid
+from unmask.faces.crop import crop_face
+from unmask.faces.types import CropSpec
+from unmask.model import Level
+from unmask.train.cache import read_rgb
+from unmask.train.export import to_half
+
+Export = Literal["fp32", "half", "int8"]
+
+AUC_LOSS: dict[str, float] = {"half": 0.001, "int8": 0.003}
+"""What a smaller file may lose on validation crops."""
+
+CALIBRATION_CROPS = 96
+"""Training crops that the ranges of 8-bit activations are taken from."""
+
+HELD_CROPS = 600
+"""Validation crops that a smaller file is held against the full one on."""
+
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Held:
+    """A smaller file beside the full one.
+
+    Attributes:
+        rows: Validation crops.
+        auc, full_auc: Of the smaller and of the full file.
+        difference: The largest difference of ``p_fake``.
+    """
+
+    rows: int
+    auc: float
+    full_auc: float
+    difference: float
+
+    @property
+    def loss(self) -> float:
+        """AUC lost; below 0 where the smaller file happens to be better."""
+        return self.full_auc - self.auc
+
+    def __str__(self) -> str:
+        return (
+            f"AUC {self.auc:.4f} instead of {self.full_auc:.4f} on {self.rows} validation crops, "
+            f"p_fake differs by {self.difference:.4f} at most"
+        )
+
+
+def compress(graph: Path, out: Path, export: Export, manifest: Manifest, spec: CropSpec) -> None:
+    """Write a smaller graph.
+
+    Args:
+        graph: As trained, of :func:`unmask.train.export.export_onnx`.
+        out: Written whole or not at all; may be ``graph``.
+        export: ``half``: large weights as float16, calculated with as float32. ``int8``: convolutions and dense layers
+            of the backbone with 8-bit weights (one scale a channel) and activations (ranges from training crops); the
+            head, of which logit and map are made, stays as it is. ``fp32``: a copy.
+        manifest: Its training rows give the crops for the ranges.
+        spec: How they are cut.
+
+    Raises:
+        BundleError: onnxruntime cannot quantise this network.
+    """
+    if export == "int8":
+        _quantise(graph, out, crops_of(manifest.select("train", with_face=True), spec, CALIBRATION_CROPS)[0])
+        return
+    model = onnx.load(graph)
+    with replacing(out) as temporary:
+        onnx.save(to_half(model) if export == "half" else model, temporary)
+
+
+def crops_of(manifest: Manifest, spec: CropSpec, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Crops N×S×S×3 and labels of at most ``count`` rows, as many of either label as there are, always the same."""
+    table = pick(manifest, count).table
+    crops, labels = [], []
+    for row in table.iter_rows(named=True):
+        x0, y0, x1, y1 = (float(row[name]) for name in BOX)
+        crops.append(crop_face(read_rgb(manifest.file(row)), (x0, y0, x1, y1), spec))
+        labels.append(int(row["label"]))
+    return np.stack(crops), np.array(labels)
+
+
+def pick(manifest: Manifest, count: int) -> Manifest:
+    """At most ``count`` rows, half of each label where there are enough."""
+    parts = [
+        manifest.table.filter(pl.col("label") == label).sample(fraction=1.0, shuffle=True, seed=1).head(count // 2)
+        for label in (0, 1)
+    ]
+    return Manifest(pl.concat(parts), manifest.roots)
+
+
+def hold(full: NDArray[Any], small: NDArray[Any], labels: NDArray[Any], level: Level) -> Held:
+    """Compare two files on the same validation crops.
+
+    Args:
+        full, small: Logits N.
+        labels: N; 1 = fake.
+        level: Turns logits into ``p_fake``.
+    """
+    before, after = (sigmoid(level.scale * np.asarray(part, np.float64) + level.shift) for part in (full, small))
+    areas = (float(roc_auc_score(labels, part)) for part in (small, full))
+    return Held(len(labels), *areas, difference=float(np.abs(before - after).max(initial=0.0)))
+
+
+def require(held: Held, export: Export) -> None:
+    """Refuse a file that lost too much.
+
+    Raises:
+        BundleError: More AUC is lost than :data:`AUC_LOSS` allows.
+    """
+    if held.loss > AUC_LOSS[export]:
+        raise BundleError(
+            f"the {export} file loses too much: {held}; at most {AUC_LOSS[export]} are allowed",
+            hint="Export as half, or as fp32",
+        )
+
+
+class _Reader:
+    """Hands crops to onnxruntime's calibration."""
+
+    def __init__(self, crops: NDArray[np.uint8]) -> None:
+        self._batches = self._cut(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))
+
+    @staticmethod
+    def _cut(crops: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+        for start in range(0, len(crops), _BATCH):
+            yield crops[start : start + _BATCH]
+
+    def get_next(self) -> dict[str, Any] | None:
+        """A batch, or None after the last."""
+        batch = next(self._batches, None)
+        return None if batch is None else {"crops": batch}
+
+
+def _quantise(graph: Path, out: Path, crops: NDArray[np.uint8]) -> None:
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory() as folder, replacing(out) as temporary:
+        ready = Path(folder) / "ready.onnx"
+        try:
+            quant_pre_process(str(graph), str(ready), skip_symbolic_shape=True)
+            names = [node.name for node in onnx.load(ready).graph.node]
+            quantize_static(
+                str(ready),
+                str(temporary),
+                _Reader(crops),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+                per_channel=True,
+                # Seven bits: processors without VNNI add pairs of products in 16 bits, which eight would overflow.
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=[name for name in names if _is_head(name)],
+            )
+        except (RuntimeError, ValueError, KeyError, IndexError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise BundleError(f"onnxruntime cannot quantise this network: {reason}", hint="Export as half") from error
+
+
+def _is_head(node: str) -> bool:
+    """By the names that the exporter gives: the path of the module."""
+    return node.startswith(("/head/", "/fine", "/coarse_logit"))
