@@ -12,7 +12,8 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from timm.layers import AvgPool2dSame, Conv2dSame, pad_same_arg, to_2tuple
+from timm.layers import AvgPool2dSame, Conv2dSame, to_2tuple
+from timm.layers.padding import pad_same_arg
 from timm.layers.pool2d_same import MaxPool2dSame
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
