@@ -36,6 +36,7 @@ _VERBS = {
     "devices": _Verb("List the devices that models can run on."),
     "bundle": _Verb("Show, verify or make a model file with its card."),
     "data": _Verb("Prepare data sets for training and evaluation.", "data"),
+    "recipes": _Verb("List and explain the training recipes.", "train"),
     "train": _Verb("Train a detector by a recipe.", "train"),
     "plot": _Verb("Draw the curves of training runs.", "data"),
     "evaluate": _Verb("Measure a model on a prepared data set.", "data"),

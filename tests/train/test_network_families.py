@@ -1,0 +1,123 @@
+"""Backbones of every layout under every kind of head: first loss, evidence map, exported graph."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs the extra [train]")
+
+import torch
+from torch import Tensor, nn
+
+from unmask.base.errors import DataError
+from unmask.train.export import export_onnx, run_onnx
+from unmask.train.network import Classifier, build
+from unmask.train.network_recipe import NetworkRecipe
+
+pytestmark = pytest.mark.train
+
+SIZE = 64
+DENSE = {"dense": [24, 16], "batch_norm": True, "dropout": 0.3, "input_dropout": 0.2}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "linear on N×C×h×w": {"backbone": "resnet18", "head": {}},
+    "two units, flattened, deep": {"backbone": "vgg11", "head": {"pool": "flatten", "outputs": 2, **DENSE}},
+    "same padding, two units": {"backbone": "tf_efficientnet_lite0", "head": {"outputs": 2}},
+    "dense on N×h×w×C": {"backbone": "mambaout_femto", "head": DENSE},
+    "dense on patch tokens": {"backbone": "vit_tiny_patch16_224", "head": {"dense": [16], "outputs": 2}},
+    "plain": {"cnn": {"widths": [8, 12], "convs": 2, "batch_norm": True}, "head": {"pool": "flatten", "dense": [8]}},
+}
+
+
+def crops(count: int, size: int = SIZE) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(1).integers(0, 256, (count, 3, size, size), dtype=np.uint8))
+
+
+def as_trained(network: nn.Module) -> None:
+    """Statistics, normalisations and the output as far from their start as training brings them."""
+    torch.manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+            nn.init.normal_(module.running_mean, std=0.2)
+            nn.init.uniform_(module.weight, 0.7, 1.4)
+            nn.init.normal_(module.bias, std=0.1)
+
+
+@pytest.fixture(scope="module", params=list(FAMILIES))
+def network(request: pytest.FixtureRequest) -> Classifier:
+    torch.manual_seed(0)
+    made = build(NetworkRecipe.model_validate({"weights": "none", "drop_path": 0, **FAMILIES[request.param]}), SIZE)
+    assert isinstance(made, Classifier)
+    return made
+
+
+def test_it_starts_undecided(network: Classifier) -> None:
+    labels = torch.tensor([0.0, 1.0] * 4)
+    with torch.no_grad():
+        for mode in (True, False):
+            logit, evidence = network.train(mode)(crops(8))
+            assert logit.shape == (8,)
+            assert evidence.shape == (8, *network.backbone.shape[1:])
+            loss = nn.functional.binary_cross_entropy_with_logits(logit, labels)
+            assert loss.item() == pytest.approx(math.log(2), abs=0.01)
+
+
+def test_the_map_is_hirescam_and_the_graph_agrees(network: Classifier, tmp_path: Path) -> None:
+    as_trained(network)
+    nn.init.normal_(network.head.dense[-1].weight, std=0.3)
+    nn.init.constant_(network.head.dense[-1].bias, -0.3)
+    network.eval()
+    features = network.backbone(network.scale(crops(3))).detach().requires_grad_()
+    logit, evidence = network.head(features)
+    (slope,) = torch.autograd.grad(logit.sum(), features)
+    wanted = (features * slope).sum(1) * features.shape[2] * features.shape[3]
+    scale = max(1.0, float(wanted.detach().abs().max()))
+    assert float((evidence - wanted).abs().max()) <= 1e-4 * scale
+    assert wanted.std() > 1e-3
+    if len(network.head.dense) == 1:
+        bias = network.head.dense[0].bias
+        assert torch.allclose(
+            evidence.mean((1, 2)) + (bias[-1] - bias[0] if len(bias) == 2 else bias), logit, atol=1e-4
+        )
+
+    assert export_onnx(network, tmp_path / "g.onnx", SIZE) <= 1e-4 * max(1.0, float(logit.abs().max()))
+    for count in (1, 3):
+        stored, stored_map = run_onnx(tmp_path / "g.onnx", crops(count).numpy())
+        with torch.no_grad():
+            wanted_logit, wanted_map = network(crops(count))
+        np.testing.assert_allclose(stored, wanted_logit.numpy(), atol=1e-4 * scale)
+        np.testing.assert_allclose(stored_map, wanted_map.numpy(), atol=1e-3 * scale)
+
+
+@pytest.mark.parametrize(("backbone", "layout"), [("mambaout_femto", "NHWC"), ("vit_tiny_patch16_224", "tokens")])
+def test_layouts_are_recognised(backbone: str, layout: str) -> None:
+    made = build(NetworkRecipe(backbone=backbone, weights="none", head={}), 96)
+    assert made.backbone.layout == layout
+    with torch.no_grad():
+        assert made.backbone(torch.zeros(2, 3, 96, 96)).shape == (2, *made.backbone.shape)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "words"),
+    [
+        ("pit_ti_224", 64, "no square of patches"),
+        ("crossvit_tiny_240", 240, "several results"),
+        ("resnet18", 32, "too few for an evidence map"),
+        ("no_such_network", 64, "timm has no network"),
+        ("inception_v3", 64, "cannot be used with crops of 64 px"),
+    ],
+)
+def test_backbones_without_places_are_refused_at_the_start(backbone: str, size: int, words: str) -> None:
+    with pytest.raises(DataError, match=words) as caught:
+        build(NetworkRecipe(backbone=backbone, weights="none", head={}), size)
+    assert caught.value.hint
+
+
+def test_vgg_is_cut_at_its_convolutional_base() -> None:
+    made = build(NetworkRecipe(backbone="vgg16", weights="none", head={}), SIZE)
+    assert sum(p.numel() for p in made.backbone.parameters()) == 14_714_688  # as Keras counts it with include_top=False
