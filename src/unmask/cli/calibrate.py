@@ -58,12 +58,14 @@ def calibrate(
     from unmask.evaluate.calibrate import calibrate as fit
     from unmask.evaluate.calibrate import with_calibration
     from unmask.evaluate.predict import predict
+    from unmask.evaluate.rows import require_rows
     from unmask.evaluate.thresholds import Limits
     from unmask.model import pack
 
     if out.exists():
         raise UsageError("this file exists already", hint="Name another one with --out", path=str(out))
     manifest = read_manifests(data, root or [])
+    require_rows(manifest, split)
     place, loaded = load(bundle, device, threads, quiet=quiet)
     stop = Stop()
     with stop.listening(), stop.interruptible(), Bar("scoring", quiet=quiet) as bar:

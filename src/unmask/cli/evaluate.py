@@ -63,6 +63,14 @@ def evaluate(
         ),
     ] = None,
     split: Annotated[str, typer.Option(metavar="NAME", help="train, val or test.", rich_help_panel=_ROWS)] = "test",
+    one_class: Annotated[
+        bool,
+        typer.Option(
+            "--one-class",
+            help="Measure rows that are all real, or all fake: no AUC then, and no accuracy.",
+            rich_help_panel=_ROWS,
+        ),
+    ] = False,
     frames: Annotated[
         int,
         typer.Option(metavar="N", min=1, help="At most so many frames a clip, spread evenly.", rich_help_panel=_ROWS),
@@ -132,6 +140,7 @@ def evaluate(
     as not found. Thresholds are the bundle's own: nothing is chosen on this data.
     """
     from unmask.evaluate import session
+    from unmask.evaluate.rows import require_rows
     from unmask.evaluate.store import read_predictions
 
     session.check_free(out)
@@ -147,6 +156,7 @@ def evaluate(
         if not data:
             raise UsageError("--data is missing", hint="Make a manifest with: unmask data prepare auto FOLDER OUT")
         manifest = read_manifests(data, root or [])
+        require_rows(manifest, split, both=not one_class, way_out=", or measure what can be measured with --one-class")
         others = _detectors(detector or [], detector_python or [], detector_timeout, out)
         task = session.Task(
             manifest,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unmask.base.errors import DataError, UsageError
+from unmask.base.errors import UsageError
 from unmask.cli.app import OK
 from unmask.cli.measuring import Bar, load, read_manifests
 from unmask.cli.stopping import Stop
@@ -51,6 +51,7 @@ def sample(
     from unmask.data.manifest import Manifest
     from unmask.evaluate import sheet
     from unmask.evaluate.predict import predict
+    from unmask.evaluate.rows import require_rows
     from unmask.evaluate.show import console, picks
 
     if out.suffix.lower() != ".png":
@@ -58,9 +59,8 @@ def sample(
     if out.exists():
         raise UsageError("this file exists already", hint="Name another one with --out", path=str(out))
     manifest = read_manifests(data, root or [])
+    require_rows(manifest, split, both=False)
     rows = _of_sources(manifest.select(split).table, source or [])
-    if not rows.height:
-        raise DataError(f"the split {split!r} has no rows", hint="See the counts with: unmask data show MANIFEST")
     chosen = Manifest(rows.sample(min(count, rows.height), shuffle=True, seed=seed), manifest.roots, manifest.about)
     _, loaded = load(bundle, device, None, quiet=quiet)
     stop = Stop()

@@ -1,28 +1,40 @@
-"""``unmask train``: from manifests and a recipe to a run folder with a bundle."""
+"""``unmask train``: from manifests and a recipe to a run folder with a tested bundle."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unmask.cli.app import OK, say
-from unmask.cli.measuring import read_manifests
+from unmask.base.errors import UnmaskError, UsageError
+from unmask.cli.app import FAILED, OK, say
+from unmask.cli.measuring import Bar, read_manifests
+from unmask.cli.stopping import Stop
+
+if TYPE_CHECKING:
+    from unmask.data.manifest import Manifest
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+_WHAT, _RUN, _END = "What is trained", "How it runs", "At the end"
 
 _EPILOG = """[bold]Examples[/bold]
 
 unmask train default --data prepared/manifest.parquet --out runs/first
 
-unmask train default --data a.parquet --data b.parquet --out runs/small --set schedule.samples=20000
+unmask train default --data a.parquet --data b.parquet --out runs/small --set trainer.max_epochs=10
+
+unmask train mine.yaml --data prepared/manifest.parquet --out runs/mine --set schedule.lr=1e-4 --set crop.size=160
 
 unmask train default --data prepared/manifest.parquet --out runs/first --resume
 
-The run folder holds the resolved recipe, metrics.csv, checkpoints and bundle.onnx, which `unmask analyze --model`
-takes. Ctrl-C ends a run; --resume goes on from its last checkpoint.
+unmask train default --data prepared/manifest.parquet --out runs/three --seeds 3
+
+RUN holds recipe.yaml (every value that was used), environment.json, metrics.csv, logs/ (TensorBoard), curves.png,
+summary.json, checkpoints, bundle.onnx, which `unmask analyze --model` takes, and test/ with report.html.
+
+Ctrl-C ends a run and keeps a checkpoint; --resume goes on from it. `unmask plot RUN...` draws the curves of several.
 """
 
 
@@ -30,41 +42,158 @@ takes. Ctrl-C ends a run; --resume goes on from its last checkpoint.
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a packaged recipe, or a YAML file.")],
     data: Annotated[
-        list[Path], typer.Option("--data", metavar="MANIFEST", help="Made by `unmask data prepare`; repeatable.")
+        list[Path],
+        typer.Option(
+            "--data", metavar="MANIFEST", help="Made by `unmask data prepare`; repeatable.", rich_help_panel=_WHAT
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Run folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Run folder.", rich_help_panel=_WHAT)],
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, e.g. schedule.lr=1e-4; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change the recipe, e.g. schedule.lr=1e-4; repeatable.",
+            rich_help_panel=_WHAT,
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in RUN.")] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Train N times, into RUN/seed-1 ..., and give mean and deviation of the figures.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
     root: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=DIR", help="Where a root of a manifest lies now; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=DIR", help="Where a root of a manifest lies now; repeatable.", rich_help_panel=_WHAT
+        ),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in RUN.", rich_help_panel=_RUN)
+    ] = False,
     cache: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep decoded faces (about 200 KB each) here, not in RUN.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Keep decoded faces (about 200 KB each) here, not in RUN.", rich_help_panel=_RUN
+        ),
     ] = None,
-    workers: Annotated[int, typer.Option(metavar="N", min=0, help="Processes that make training samples.")] = 1,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,  # noqa: ARG001
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Processes that make training samples.", rich_help_panel=_RUN)
+    ] = 1,
+    no_test: Annotated[
+        bool, typer.Option("--no-test", help="Do not measure the bundle on the test rows.", rich_help_panel=_END)
+    ] = False,
+    draws: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Bootstrap resamples of the test.", rich_help_panel=_END)
+    ] = 1000,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only, no tables.", rich_help_panel=_RUN)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.", rich_help_panel=_RUN)] = False,
 ) -> int:
-    """Train a detector; the best averaged weights by validation become a calibrated bundle."""
+    """Train a detector; the best averaged weights by validation become a calibrated bundle.
+
+    It is then measured on the test rows, which nothing was chosen on.
+    """
+    from unmask.train.after import can_test
     from unmask.train.recipe import load_recipe
 
     chosen = load_recipe(recipe, change or [])
     manifest = read_manifests(data, root or [])
+    manifest.require(("train", "val"))
+    untested = "" if no_test else can_test(manifest)
+    tell = (lambda text: None) if quiet else say  # noqa: ARG005
+    if seeds is not None:
+        first = chosen.seed
+        command = ["train", recipe]
+        for option, values in (("--data", data), ("--set", change or []), ("--root", root or [])):
+            command += [word for value in values for word in (option, str(value))]
+        command += ["--cache", str(cache or out / "cache"), "--workers", str(workers), "--draws", str(draws)]
+        command += [word for word, on in (("--no-test", no_test), ("--quiet", quiet), ("--debug", debug)) if on]
+        return _several(out, range(first, first + seeds), command, resume, not (no_test or untested), quiet)
     from unmask.train.run import train as run
+    from unmask.train.trainer import place_of
 
-    result = run(
-        chosen,
-        manifest,
-        out,
-        resume=resume,
-        cache=cache,
-        workers=workers,
-        say=(lambda text: None) if quiet else say,  # noqa: ARG005
-    )
-    # Further processes of a run on several processors run this function too; one of them speaks.
-    if os.environ.get("LOCAL_RANK", "0") == "0":
-        print(result.bundle)
+    result = run(chosen, manifest, out, resume=resume, cache=cache, workers=workers, say=tell)
+    # Further processes of a run run this function too; one of them speaks.
+    if place_of(chosen).rank:
+        return OK
+    return _finish(result.folder, manifest, untested, test=not (no_test or untested), draws=draws, quiet=quiet)
+
+
+def _finish(out: Path, manifest: Manifest, untested: str, *, test: bool, draws: int, quiet: bool) -> int:
+    """Curves, summary and test of a run that has a bundle; the bundle's path is the last line."""
+    from unmask.train import after
+
+    code = OK
+    summary = after.describe(out)
+    if untested and not quiet:
+        say(untested)
+    if test:
+        try:
+            _test(out, manifest, draws, quiet=quiet)
+        except UnmaskError as error:
+            # The bundle is there and good for use; only its figures are not.
+            say(f"{out / after.BUNDLE} is there, but could not be tested: {error}")
+            code = FAILED
+        summary = after.describe(out)
+    if not quiet:
+        say(summary["gap"]["sentence"])
+        say(f"curves in {out / 'curves.png'}" + (f", figures of the test in {out / 'test' / 'report.html'}" * test))
+    print(out / after.BUNDLE)
+    return code
+
+
+def _test(out: Path, manifest: Manifest, draws: int, *, quiet: bool) -> None:
+    from unmask.train import after
+
+    stop = Stop()
+    try:
+        with stop.listening(), stop.interruptible(), Bar("testing", quiet=quiet) as bar:
+            figures = after.measure(out, manifest, bar.begin, draws=draws, say=say)
+    except KeyboardInterrupt:
+        say(f"{out / after.BUNDLE} is trained, but not tested; the same command with --resume does that")
+        raise
+    if not quiet:
+        from unmask.evaluate.show import console, show
+
+        console().print(show(figures["detectors"][0]))
+
+
+def _several(out: Path, numbers: range, command: list[str], resume: bool, tested: bool, quiet: bool) -> int:
+    from unmask.train import seeds
+
+    if len(numbers) < 2:
+        raise UsageError("--seeds 1 has no deviation", hint="Give 2 or more, or leave --seeds out")
+    seeds.refuse_other_runs(out, numbers, resume)
+    seeds.run_all(out, numbers, command, resume=resume, tested=tested, say=(lambda text: None) if quiet else say)  # noqa: ARG005
+    result = seeds.gather(out, numbers)
+    if not quiet:
+        _print_seeds(result)
+    print(out / seeds.SEEDS)
     return OK
+
+
+def _print_seeds(result: dict[str, Any]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from unmask.evaluate.show import POOLED, console
+
+    words = dict(POOLED) | {
+        "val_auc": "validation: AUC",
+        "val_accuracy": "validation: accuracy",
+        "val_loss": "validation: loss",
+        "train_loss": "training: loss",
+    }
+    title = f"Mean and deviation of {len(result['seeds'])} seeds; test files, and the best validation"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for name in ("mean", "deviation", *(f"seed {seed}" for seed in result["seeds"])):
+        table.add_column(name, justify="right")
+    for name, figure in result["figures"].items():
+        values = (figure["mean"], figure["deviation"], *figure["values"])
+        table.add_row(words[name], *("-" if value is None else f"{value:.4f}" for value in values))
+    console().print(table)

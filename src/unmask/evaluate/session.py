@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -171,7 +172,7 @@ def write(
     *,
     predictions: bool = True,
 ) -> list[Path]:
-    """Write everything: predictions, figures, plots, contact sheets of the worst errors, the page.
+    """Write everything, or nothing: predictions, figures, plots, contact sheets of the worst errors, the page.
 
     Args:
         out: Folder; made where it is missing.
@@ -183,6 +184,32 @@ def write(
     Returns:
         The files, the page first.
     """
+    with _at_once(out) as place:
+        files = _write(place, measured, figures, roots, predictions=predictions)
+    return [out / file.relative_to(place) for file in files]
+
+
+@contextmanager
+def _at_once(out: Path) -> Iterator[Path]:
+    """A folder whose entries go to ``out`` when the block ends well; otherwise nothing of it stays."""
+    fresh = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".unmask-", dir=out) as temporary:
+            place = Path(temporary)
+            yield place
+            for entry in sorted(place.iterdir()):
+                entry.rename(out / entry.name)
+    except BaseException:
+        if fresh:
+            with suppress(OSError):
+                out.rmdir()
+        raise
+
+
+def _write(
+    out: Path, measured: Sequence[Measured], figures: dict[str, Any], roots: Mapping[str, Path], *, predictions: bool
+) -> list[Path]:
     written = []
     if predictions:
         write_predictions(out / PREDICTIONS, measured, dict(roots))
