@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unmask.base.errors import UsageError
+from unmask.cli import preview
 from unmask.cli.app import FAILED, INTERRUPTED, OK, say
 from unmask.cli.options import RUN, Debug, Device, Jobs, Quiet, Roots
 from unmask.cli.progress import Bar
@@ -60,8 +61,8 @@ def prepare(
         str | None, typer.Option(metavar="NAME", help="Name of the data set.", rich_help_panel=_WHAT)
     ] = None,
     frames: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Frames a clip, spread evenly.", rich_help_panel=_CLIPS)
-    ] = 16,
+        int, typer.Option(metavar="N", min=1, help="Frames a clip at most, spread evenly.", rich_help_panel=_CLIPS)
+    ] = 32,
     fps: Annotated[
         float | None, typer.Option(metavar="N", help="Frames a second of a clip instead.", rich_help_panel=_CLIPS)
     ] = None,
@@ -235,6 +236,9 @@ def show(
         say(f"{more} more sources and labels are not on the sheet")
     print(f"contact sheet: {target}")
     return OK
+
+
+app.command("augment-preview", epilog=preview.EPILOG)(preview.augment_preview)
 
 
 def _say_what_is_missing(manifest: Manifest) -> None:

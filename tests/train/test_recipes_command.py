@@ -1,0 +1,84 @@
+"""``unmask recipes`` and ``unmask data augment-preview``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+pytest.importorskip("torch", reason="needs the extra [train]")
+
+from unmask.cli import main
+from unmask.train.recipe import load_recipe, packaged_recipes
+
+if TYPE_CHECKING:
+    from unmask.data.manifest import Manifest
+
+pytestmark = pytest.mark.train
+
+
+def test_the_list_says_what_each_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["recipes"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name in packaged_recipes():
+        line = next(line for line in lines if line.split()[:1] == [name])
+        assert len(line.split()) > 4, line
+
+
+@pytest.mark.parametrize("name", packaged_recipes())
+def test_show_gives_a_file_that_is_the_recipe(name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["recipes", "show", name]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("#")
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    assert load_recipe(str(tmp_path / "mine.yaml")) == load_recipe(name)
+    # What a run folder holds is a recipe too.
+    resolved = yaml.safe_dump(load_recipe(name).model_dump(mode="json"))
+    (tmp_path / "resolved.yaml").write_text(resolved, encoding="utf-8")
+    assert load_recipe(str(tmp_path / "resolved.yaml")) == load_recipe(name)
+
+
+def test_tutorials_name_the_figure_they_answer_to(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in set(packaged_recipes()) - {"default", "demo"}:
+        main(["recipes", "show", name])
+        assert "# Published: " in capsys.readouterr().out, name
+
+
+def test_no_such_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes", "show", "vgg17"]) == 2
+    assert "vgg16-last5" in capsys.readouterr().err
+    assert main(["recipes", "summary", "vgg17"]) == 1
+    assert "vgg16-last5" in capsys.readouterr().err
+
+
+def test_summary_tells_frozen_from_trained(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    assert main(["recipes", "summary", "vgg16-last5", "--set", "crop.size=64"]) == 0
+    out = capsys.readouterr().out
+    rows = {line.split()[0]: line.split() for line in out.splitlines() if line.startswith(("backbone.", "head."))}
+    assert rows["backbone.net.features.17"] == ["backbone.net.features.17", "Conv2d", "512×8×8", "2,359,808", "frozen"]
+    assert rows["backbone.net.features.19"][-1] == "trained"
+    assert rows["head.dense.1"] == ["head.dense.1", "Linear", "1", "513", "trained"]
+    # 5 convolutions of 512×512×3×3 and the head; the rest of the 14.7 million of the base.
+    trained = 5 * (512 * 512 * 9 + 512) + (512 * 512 + 512) + 513
+    assert f"{trained:,} parameters trained, {14_714_688 - 5 * (512 * 512 * 9 + 512):,} frozen" in out
+    assert main(["recipes", "summary", "vgg16-last5", "--set", "crop.size=64", "--stage", "2"]) == 2
+
+
+def test_augment_preview(data: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sheet = tmp_path / "sheet.png"
+    manifest = data.roots["src"] / "manifest.parquet"
+    assert main(["data", "augment-preview", "inceptionv3-dense", str(manifest), "--sheet", str(sheet)]) == 0
+    assert str(sheet) in capsys.readouterr().out
+    image = np.asarray(Image.open(sheet).convert("RGB")).astype(int)
+    cells = [image[22:150, 110 + 132 * place : 110 + 132 * place + 128] for place in range(8)]
+    # The varied crops differ from the crop as it is judged, and from one another.
+    assert all(np.abs(cell - cells[0]).mean() > 1 for cell in cells[1:])
+    assert np.abs(cells[1] - cells[2]).mean() > 1
+    assert main(["data", "augment-preview", "default", str(manifest), "--sheet", str(sheet)]) == 2
+    assert "exists already" in capsys.readouterr().err
