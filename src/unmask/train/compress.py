@@ -117,8 +117,12 @@ def hold(full: NDArray[Any], small: NDArray[Any], labels: NDArray[Any], level: L
         level: Turns logits into ``p_fake``.
     """
     before, after = (sigmoid(level.scale * np.asarray(part, np.float64) + level.shift) for part in (full, small))
-    areas = (float(roc_auc_score(labels, part)) for part in (small, full))
-    return Held(len(labels), *areas, difference=float(np.abs(before - after).max(initial=0.0)))
+    return Held(
+        rows=len(labels),
+        auc=float(roc_auc_score(labels, small)),
+        full_auc=float(roc_auc_score(labels, full)),
+        difference=float(np.abs(before - after).max(initial=0.0)),
+    )
 
 
 def require(held: Held, export: Export) -> None:

@@ -52,7 +52,7 @@ class Head(nn.Module):
         width = channels if recipe.pool == "avg" else channels * high * wide
         layers: list[tuple[nn.Linear, nn.Module | None]] = []
         for units in recipe.dense:
-            layers.append((nn.Linear(width, units), nn.BatchNorm1d(units) if recipe.batch_norm else None))
+            layers.append(_dense(width, units, recipe.batch_norm))
             width = units
         output = nn.Linear(width, recipe.outputs)
         # Start values of several units give a first loss far from ln 2, which wrecks the first steps.
@@ -96,3 +96,8 @@ class Head(nn.Module):
             # The gradient at a position is the slope over the number of positions, by which HiResCAM is multiplied.
             return (features * slope[:, :, None, None]).sum(1).float()
         return (features * slope.unflatten(1, features.shape[1:])).sum(1).float() * positions
+
+
+def _dense(width: int, units: int, batch_norm: bool) -> tuple[nn.Linear, nn.Module | None]:
+    # A bias before a batch norm does nothing: the norm takes the mean off.
+    return nn.Linear(width, units, bias=not batch_norm), nn.BatchNorm1d(units) if batch_norm else None
