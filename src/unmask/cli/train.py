@@ -97,11 +97,15 @@ def train(
 
     It is then measured on the test rows, which nothing was chosen on.
     """
+    from unmask.evaluate.rows import require_rows
     from unmask.train.after import can_test
     from unmask.train.recipe import load_recipe
 
     chosen = load_recipe(recipe, change or [])
     manifest = read_manifests(data, root or [])
+    # Before torch is loaded and anything is written.
+    for split in ("train", "val"):
+        require_rows(manifest, split)
     manifest.require(("train", "val"))
     untested = "" if no_test else can_test(manifest)
     tell = (lambda text: None) if quiet else say  # noqa: ARG005
