@@ -1,6 +1,7 @@
 # Everything sets itself up: Python 3.11 or newer and a package index are all that is needed.
 #
 #   make demo                 analyse a picture and a clip; FILES="photo.jpg clip.mp4" takes your own
+#   make train-demo           make a small set, train on it, test it, analyse with it
 #   make test                 every test: first without torch, then with it
 #   make lint                 ruff, mypy --strict, import-linter
 #   make bench                speed and memory against a bare script
@@ -11,9 +12,10 @@ PYTHON ?= python3
 PIP_FLAGS = --quiet --disable-pip-version-check
 PYTEST_FLAGS ?=
 DEMO = demo
+TRAIN_DEMO = train-demo
 FILES =
 
-.PHONY: demo test test-light test-train lint bench bench-faces clean
+.PHONY: demo train-demo test test-light test-train lint bench bench-faces clean
 .DEFAULT_GOAL := demo
 
 # Each environment holds a stamp with the hash of pyproject.toml: it is made anew only when that changes.
@@ -22,6 +24,10 @@ SETUP = $(PYTHON) tools/environment.py
 demo:
 	@$(SETUP) .venv-demo
 	@.venv-demo/bin/python examples/demo.py $(DEMO) $(FILES)
+
+train-demo:
+	@$(SETUP) .venv-train --editable --extras train weights --groups test
+	@.venv-train/bin/python examples/train_demo.py $(TRAIN_DEMO)
 
 test: test-light test-train
 
@@ -49,5 +55,5 @@ bench-faces:
 	.venv/bin/python references/faces/bench.py
 
 clean:
-	rm -rf .venv .venv-demo .venv-train $(DEMO) build dist
+	rm -rf .venv .venv-demo .venv-train $(DEMO) $(TRAIN_DEMO) build dist
 	rm -rf .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
