@@ -96,6 +96,49 @@ def test_whatever_the_names_nothing_leaves_the_folder(
     assert not [path for path in home.rglob("*") if path.is_symlink()]
 
 
+KINDS = (tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.GNUTYPE_SPARSE)
+NAMES = st.sampled_from(["a", "b", "a/b", "a/b/c", "b/a", "./a", "a//b", "a/.", "link", "link/a", "link/secret.txt"])
+TARGETS = st.sampled_from(["..", "../..", "/", "../secret.txt", "a", "link", "/etc/passwd", ""])
+
+
+@settings(max_examples=80, deadline=None)
+@given(entries=st.lists(st.tuples(NAMES, st.sampled_from(KINDS), TARGETS, st.binary(max_size=8)), max_size=7))
+def test_whatever_the_members_of_a_tar_nothing_leaves_its_folder(
+    entries: list[tuple[str, bytes, str, bytes]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Links to the outside with files below their names, files where folders are, the same name twice."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "secret.txt").write_bytes(b"secret")
+    with tarfile.open(home / "a.tar", "w") as archive:
+        for name, kind, target, content in entries:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target
+            info.size = len(content) if kind == tarfile.REGTYPE else 0
+            archive.addfile(info, io.BytesIO(content))
+    try:
+        done = unpack(home / "a.tar", home / "out/in")
+    except DataError:
+        assert not list((home / "out").iterdir())
+    else:
+        inside = list((home / "out/in").rglob("*"))
+        assert all((path.is_file() or path.is_dir()) and not path.is_symlink() for path in inside)
+        assert done.files == sum(path.is_file() for path in inside)
+        contents = {content for _, kind, _, content in entries if kind == tarfile.REGTYPE} | {b""}
+        assert {path.read_bytes() for path in inside if path.is_file()} <= contents
+    assert (home / "secret.txt").read_bytes() == b"secret"
+    assert (home / "secret.txt").stat().st_nlink == 1
+    assert {path.name for path in home.iterdir()} <= {"a.tar", "out", "secret.txt"}
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a")])
+def test_a_file_where_a_folder_is(tmp_path: Path, make: object, names: tuple[str, str]) -> None:
+    archive = make(tmp_path / "x.bin", *((name, b"x") for name in names))  # type: ignore[operator]
+    with pytest.raises(DataError, match="twice"):
+        unpack(archive, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.bin"]
+
+
 def test_links_and_devices_are_left_out_and_counted(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         for name, kind, target in (

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 import json
+import ntpath
+import posixpath
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("polars", reason="needs the extra [data]")
 
 import polars as pl
 
+from support import small_files
 from unmask.base.errors import DataError
+from unmask.data.items import stays_below
 from unmask.data.manifest import SCHEMA, Manifest, join
 
 WORDS = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from('",\n #'), min_size=1, max_size=12)
@@ -125,8 +129,41 @@ def test_bad_rows_are_named(changes: dict[str, Any], what: str, tmp_path: Path) 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["m.parquet", "m.csv"])
+def test_a_full_disk_leaves_the_older_manifest(name: str, tmp_path: Path) -> None:
+    manifest(row()).write(tmp_path / name)
+    before = (tmp_path / name).read_bytes()
+    large = manifest(*(row(path=f"{i}.jpg", group=f"{i}") for i in range(500)))
+    with small_files(2000), pytest.raises(OSError, match="large") as caught:
+        large.write(tmp_path / name)
+    assert caught.value.filename == str(tmp_path / name)
+    assert (tmp_path / name).read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
 def test_names_that_only_look_like_ways_out_are_fine() -> None:
     manifest(row(path="a..b/..c/d...jpg"), row(path="x/.hidden.jpg")).check()
+
+
+PARTS = st.sampled_from(["..", ".", "", "a", "...", "..a", "a..", "C:", "c:x", "~", " ", "con", "\n", "..\n", "é"])
+
+
+@settings(deadline=None, max_examples=300)
+@given(parts=st.lists(PARTS, min_size=1, max_size=5), slashes=st.lists(st.sampled_from("/\\"), min_size=5, max_size=5))
+def test_no_path_leads_out_of_its_root_on_any_system(parts: list[str], slashes: list[str]) -> None:
+    path = "".join(part + slash for part, slash in zip(parts, slashes, strict=False))[:-1]
+    assume(path)
+    accepted = True
+    try:
+        manifest(row(path=path)).check()
+    except DataError:
+        accepted = False
+    # Joined as each system joins, and without its dots, it is below the root or the root itself.
+    posix = posixpath.normpath(posixpath.join("/root/src", path))
+    windows = ntpath.normpath(ntpath.join("D:\\root\\src", path))
+    inside = (posix + "/").startswith("/root/src/") and (windows + "\\").startswith("D:\\root\\src\\")
+    assert inside or not accepted
+    assert accepted == stays_below(path)
 
 
 def test_a_group_on_two_sides_is_refused() -> None:

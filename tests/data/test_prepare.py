@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,12 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data_samples import Plant, noise, write_clip
+from support import small_files
 
 pytest.importorskip("polars", reason="needs the extra [data]")
 
 import polars as pl
 
 from unmask.base.errors import DataError, UsageError
+from unmask.cli import main
 from unmask.data.items import ReadOptions
 from unmask.data.manifest import Manifest
 from unmask.data.prepare import prepare
@@ -101,19 +104,29 @@ def test_the_splits_file_wins(plant: Plant, tmp_path: Path) -> None:
     file = tmp_path / "home/splits.csv"
     file.write_text(
         "path,label,split,group,source,method\nset/real/1.png,0,val,p1,theirs,none\nset/real/2.png,1,test,p2,theirs,odd\n"
-        "set/fake/3.png,1,train,p3,theirs,gan\nother/9.png,1,train,p3,theirs,gan\n"
+        "set/fake/3.png,1,train,p3,theirs,gan\nother/9.png,1,train,p3,theirs,gan\nset/fake/5.png,1,train,p5,theirs,gan\n"
+        "set/fake/gone.png,1,train,p3,theirs,gan\n"
     )
+    # Large sets are linked together from several disks: a file has the name that it has in the set.
+    (tmp_path / "disk2").mkdir()
+    Image.fromarray(noise(99)).save(tmp_path / "disk2/x.png")
+    (src / "fake/5.png").symlink_to(tmp_path / "disk2/x.png")
     summary = prepare("imagefolder", src, tmp_path / "out", splits=file, faces="none")
     rows = {row["path"]: row for row in summary.manifest.table.iter_rows(named=True)}
     assert {path: (row["label"], row["split"], row["group"], row["method"]) for path, row in rows.items()} == {
         "real/1.png": (0, "val", "p1", "none"),
         "real/2.png": (1, "test", "p2", "odd"),
         "fake/3.png": (1, "train", "p3", "gan"),
+        "fake/5.png": (1, "train", "p5", "gan"),
     }
-    assert summary.reasons == {"not named in splits.csv": 1}
+    assert set(summary.manifest.table["source"]) == {"theirs"}
+    assert {item.path: item.reason for item in summary.left_out} == {
+        "fake/4.png": "not named in splits.csv",
+        "fake/gone.png": "named in splits.csv, but not there",
+    }
     whole = prepare("auto", tmp_path / "home", tmp_path / "out2", faces="none")
     assert whole.layout == "splits"
-    assert whole.reasons == {"there is no such file": 1}
+    assert whole.reasons == {"there is no such file": 2}
     elsewhere = plant("elsewhere", "real/1.png")
     with pytest.raises(DataError, match="names no file of this data set"):
         prepare("imagefolder", elsewhere, tmp_path / "out3", splits=file, faces="none")
@@ -149,6 +162,108 @@ def test_a_training_picture_that_is_also_in_test_is_left_out_and_named(plant: Pl
             }
         ]
     assert "test/real/0.png" in set(summary.manifest.table["path"])
+
+
+def test_clips_that_fade_in_are_no_duplicates_of_each_other(plant: Plant, tmp_path: Path) -> None:
+    src = plant("set", "real/p.png", "fake/p.png")
+    black = [np.zeros((64, 64, 3), np.uint8)] * 3
+    for number in range(3):
+        write_clip(src / f"real/{number}.mp4", [*black, *(noise(50 + number, 64) for _ in range(5))])
+        write_clip(src / f"fake/{number}.mp4", black)
+    write_clip(src / "fake/copy.mp4", [*black, *black, *(noise(52, 64) for _ in range(5))])
+    summary = prepare("auto", src, tmp_path / "out", faces="none")
+    groups = dict(summary.manifest.table.filter(pl.col("clip").is_not_null()).select("clip", "group").iter_rows())
+    assert len(groups) == 7
+    assert len(set(groups.values())) == 6
+    assert groups["fake/copy.mp4"] == groups["real/2.mp4"]
+
+
+def test_up_to_32_frames_of_a_clip_are_kept(plant: Plant, tmp_path: Path) -> None:
+    """The usual protocol measures a clip by so many."""
+    src = plant("set", "real/p.png", "fake/p.png")
+    write_clip(src / "real/long.mp4", [noise(i, 32) for i in range(70)])
+    write_clip(src / "fake/short.mp4", [noise(i, 32) for i in range(9)])
+    rows = prepare("auto", src, tmp_path / "out", faces="none").manifest.table
+    times = {clip: part["time_s"].sort().to_list() for (clip,), part in rows.group_by("clip") if clip}
+    assert len(times["real/long.mp4"]) == 32
+    assert times["real/long.mp4"][-1] > 6.6
+    assert np.diff(times["real/long.mp4"]).max() <= 0.31, "they are spread evenly"
+    assert len(times["fake/short.mp4"]) == 9
+
+
+def test_a_full_disk_keeps_what_is_done(plant: Plant, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    src = plant("set", *(f"{kind}/{i}.png" for kind in ("real", "fake") for i in range(20)))
+    call = ["data", "prepare", "auto", str(src), str(tmp_path / "out"), "--faces", "none", "-j", "1"]
+    with small_files(3000):
+        assert main(call) == 1
+    message = capsys.readouterr().err
+    assert f"{tmp_path}/out/faces.jsonl: cannot be written: " in message
+    assert "Make room" in message
+    assert "goes on from here" in message
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["faces.jsonl"]
+    lines = (tmp_path / "out/faces.jsonl").read_text().splitlines()
+    assert 5 < len([json.loads(line) for line in lines]) < 41, "no half line"
+    assert main(call) == 0
+    assert len(Manifest.read(tmp_path / "out/manifest.parquet")) == 40
+    write_clip(src / "real/clip.mp4", [noise(i, 256) for i in range(4)])
+    before = (tmp_path / "out/manifest.parquet").read_bytes()
+    with small_files(30_000):
+        assert main(call) == 1
+    assert f"{tmp_path}/out/frames/real/clip.mp4/00000.png: cannot be written: " in capsys.readouterr().err
+    assert not [file for file in (tmp_path / "out/frames").rglob("*") if file.is_file()]
+    assert (tmp_path / "out/manifest.parquet").read_bytes() == before
+
+
+def test_a_name_that_no_folder_has_is_refused(plant: Plant, tmp_path: Path) -> None:
+    src = plant("set", "camera/1.png", "midjourney/2.png", "real/3.png", "fake/4.png")
+    with pytest.raises(DataError, match="no folder of fake pictures is named midjorney") as caught:
+        prepare("auto", src, tmp_path / "out", options=ReadOptions(real=("Camera",), fake=("midjorney",)))
+    assert "camera, fake, midjourney, real" in caught.value.hint
+    options = ReadOptions(real=("Camera",), fake=("midjourney",))
+    assert len(prepare("auto", src, tmp_path / "out", faces="none", options=options).manifest) == 4
+
+
+@pytest.mark.parametrize("layout", ["auto", "imagefolder", "real", "generators"])
+def test_an_empty_folder_leaves_nothing_behind(layout: str, tmp_path: Path) -> None:
+    (tmp_path / "set/real").mkdir(parents=True)
+    (tmp_path / "set/notes.txt").write_text("no picture")
+    with pytest.raises(DataError) as caught:
+        prepare(layout, tmp_path / "set", tmp_path / "out")
+    assert "no pictures and no clips" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
+def test_a_folder_that_may_not_be_read_is_named(plant: Plant, tmp_path: Path) -> None:
+    src = plant("set", "real/1.png", "fake/2.png", "fake/deep/3.png")
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:2]:
+        parent.chmod(0o755)
+    closed = src / "fake/deep"
+    closed.chmod(0)
+    root = os.geteuid() == 0
+    try:
+        if root:
+            os.seteuid(65534)  # root itself may read everything
+        with pytest.raises(DataError, match="cannot be listed: permission denied") as caught:
+            prepare("auto", src, tmp_path / "out")
+    finally:
+        if root:
+            os.seteuid(0)
+        closed.chmod(0o755)
+    assert caught.value.path == str(closed)
+    assert caught.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of POSIX")
+def test_no_name_in_left_out_is_a_formula(plant: Plant, tmp_path: Path) -> None:
+    src = plant("set", "real/1.png", "fake/2.png")
+    (src / "=cmd|' !A0.png").write_bytes(b"")
+    summary = prepare("auto", src, tmp_path / "out", faces="none")
+    assert summary.left_out[0].path.startswith("=")
+    with (tmp_path / "out/left_out.csv").open(newline="") as lines:
+        assert [row["path"][:3] for row in csv.DictReader(lines)] == ["./="]
 
 
 def test_tables_that_lie_are_refused_before_faces_are_looked_for(plant: Plant, tmp_path: Path) -> None:

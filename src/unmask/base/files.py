@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from unmask.base.errors import OutputError, UsageError
 
@@ -86,6 +87,39 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+class Records:
+    """Whole records of UTF-8 in a file: one that finds no room leaves no part of itself behind.
+
+    Args:
+        file: Opened for writing without a buffer, since what a buffer holds could neither be taken back nor be got
+            rid of; records go where it stands.
+        name: The file as the user knows it, for errors.
+        hint: What is to be said in errors of what came before.
+    """
+
+    def __init__(self, file: IO[bytes], name: Path, hint: str = "") -> None:
+        self.file = file
+        self._name, self._hint = name, hint
+        self._whole = file.tell()
+
+    def write(self, text: str) -> None:
+        """Write one record.
+
+        Raises:
+            OutputError: There is no room for it; what came before stays.
+        """
+        data = memoryview(text.encode("utf-8", "backslashreplace"))
+        size = len(data)
+        try:
+            while data:
+                data = data[self.file.write(data) :]
+        except OSError as error:
+            self.file.seek(self._whole)
+            self.file.truncate()
+            raise cannot_write(error, self._name, hint=self._hint) from error
+        self._whole += size
 
 
 def write_text(path: Path, text: str) -> None:

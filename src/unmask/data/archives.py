@@ -8,7 +8,6 @@ devices are not made, only counted.
 from __future__ import annotations
 
 import lzma
-import re
 import shutil
 import stat
 import tarfile
@@ -21,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from unmask.base.errors import DataError
+from unmask.data.items import stays_below
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _FOREIGN = (".7z", ".rar", ".tar.zst", ".z01", ".zip.001")
@@ -214,18 +214,20 @@ def _write(
     size, count, left_out = 0, 0, []
     for entry in entries:
         target = out / _safe(entry.name, archive)
-        if entry.kind == "folder":
-            target.mkdir(parents=True, exist_ok=True)
-            continue
         if entry.kind == "other":
             left_out.append(entry.name)
+            continue
+        try:
+            (target if entry.kind == "folder" else target.parent).mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise _twice(entry.name, archive) from error
+        if entry.kind == "folder":
             continue
         count += 1
         if count > limits.files:
             raise DataError(f"holds more than {limits.files:,} files", path=str(archive), hint="Unpack it by hand")
         # Sparse files say how large they are before any of it is read.
         _check_size(size + entry.size, allowed, room, archive)
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
             stream = entry.open()
             if stream is None:
@@ -235,27 +237,29 @@ def _write(
                     size += len(block)
                     _check_size(size, allowed, room, archive)
                     sink.write(block)
-        except FileExistsError as error:
-            raise DataError(
-                f"names {entry.name!r} twice (or twice but for upper and lower case)",
-                path=str(archive),
-                hint="Unpack it by hand",
-            ) from error
+        except (FileExistsError, IsADirectoryError) as error:
+            raise _twice(entry.name, archive) from error
         if on_progress:
             on_progress(size, total)
     return Unpacked(out, count, size, tuple(left_out))
 
 
+def _twice(name: str, archive: Path) -> DataError:
+    return DataError(
+        f"names {name[:120]!r} twice (or twice but for upper and lower case)",
+        path=str(archive),
+        hint="Unpack it by hand",
+    )
+
+
 def _safe(name: str, archive: Path) -> PurePosixPath:
-    plain = name.replace("\\", "/")
-    path = PurePosixPath(plain)
-    if plain.startswith("/") or ".." in path.parts or re.match(r"^[A-Za-z]:", plain) or "\0" in plain:
+    if not stays_below(name):
         raise DataError(
             f"holds a name that leads out of its folder: {name[:120]!r}",
             path=str(archive),
             hint="Do not use it: no honest archive does",
         )
-    return path
+    return PurePosixPath(name.replace("\\", "/"))
 
 
 def _check_size(size: int, allowed: int, room: int, archive: Path) -> None:

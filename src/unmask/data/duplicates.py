@@ -53,7 +53,7 @@ def merge_near_duplicates(
 
     Args:
         items: The items.
-        hashes: The perceptual hash of each, in hex.
+        hashes: The perceptual hash of each, in hex; of an empty one nothing is a duplicate.
         distance: Bits that may differ.
         regroup: Whether groups may get other names. Without it only what explicit splits part is left out: for groups
             that the user has given.
@@ -72,7 +72,9 @@ def merge_near_duplicates(
 
     gone: dict[int, LeftOut] = {}
     order = {name: rank for rank, name in enumerate((None, *SPLITS))}
-    for i, j in near_pairs(np.array([int(text, 16) for text in hashes], np.uint64), distance):
+    hashed = [number for number, text in enumerate(hashes) if text]
+    words = np.array([int(hashes[number], 16) for number in hashed], np.uint64)
+    for i, j in ((hashed[a], hashed[b]) for a, b in near_pairs(words, distance)):
         if i in gone or j in gone:
             continue
         low, high = sorted((find(items[i].group), find(items[j].group)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ CLIPS = frozenset(
     }
 )
 SPLITS = ("train", "val", "test")
+_DRIVE = re.compile("[A-Za-z]:")
 NO_METHOD = "none"
 """The ``method`` of a real picture."""
 
@@ -114,6 +116,12 @@ class Layout:
     rank: int = 50
 
 
+def stays_below(path: str) -> bool:
+    """Whether a relative path, on whatever system, leads to something below the folder that it is joined to."""
+    plain = path.replace("\\", "/")
+    return not (plain.startswith("/") or _DRIVE.match(plain) or ".." in plain.split("/") or "\0" in plain)
+
+
 def media_files(folder: Path, kinds: frozenset[str] = PICTURES | CLIPS) -> list[Path]:
     """All pictures and clips below a folder, sorted; names that begin with a dot are passed over.
 
@@ -124,7 +132,11 @@ def media_files(folder: Path, kinds: frozenset[str] = PICTURES | CLIPS) -> list[
     """
 
     def refuse(error: OSError) -> None:
-        raise DataError(f"cannot be listed: {error.strerror}", path=str(error.filename)) from error
+        raise DataError(
+            f"cannot be listed: {(error.strerror or str(error)).lower()}",
+            path=str(error.filename),
+            hint="Check its permissions, or move it out of the set",
+        ) from error
 
     found: list[Path] = []
     seen: set[str] = set()
@@ -138,6 +150,11 @@ def media_files(folder: Path, kinds: frozenset[str] = PICTURES | CLIPS) -> list[
         files = (Path(place, name) for name in names if not name.startswith("."))
         found += [file for file in files if file.suffix.lower() in kinds and file.is_file()]
     return sorted(found)
+
+
+def no_media(folder: Path) -> DataError:
+    """The error for a folder without a picture or clip."""
+    return DataError("holds no pictures and no clips", path=str(folder), hint="Give the folder of a data set")
 
 
 def relative(path: Path, root: Path) -> str:

@@ -8,7 +8,9 @@ from threading import Lock
 from types import TracebackType
 from typing import Any
 
-VERSION = 3
+from unmask.base.files import Records
+
+VERSION = 4
 
 
 class Journal:
@@ -30,9 +32,10 @@ class Journal:
         if keep:
             self._done = {record["path"]: record for record in records[1:] if "path" in record}
         file.parent.mkdir(parents=True, exist_ok=True)
+        self._stream = file.open("ab" if keep else "wb", buffering=0)
+        self._records = Records(self._stream, file, "The same command goes on from here")
         # A kill in the middle of a line leaves no line end: what follows must not be glued to it.
-        self._text = file.open("a" if keep else "w", encoding="utf-8")
-        self._text.write("\n" if keep else json.dumps(header) + "\n")
+        self._records.write("\n" if keep else json.dumps(header) + "\n")
 
     def __enter__(self) -> Journal:
         return self
@@ -40,7 +43,7 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._text.close()
+        self._stream.close()
 
     def get(self, src: Path, path: str, out: Path) -> list[dict[str, Any]] | None:
         """The rows of a file, where it has not changed since and its stored frames are still there."""
@@ -51,11 +54,14 @@ class Journal:
         return rows if all(row["root"] != "out" or (out / row["path"]).is_file() for row in rows) else None
 
     def put(self, src: Path, path: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Note the rows of a file, and give them back."""
+        """Note the rows of a file, and give them back.
+
+        Raises:
+            OutputError: There is no room for them; what was noted before stays.
+        """
         line = json.dumps({"path": path, "stamp": _stamp(src / path), "rows": rows})
         with self._lock:
-            self._text.write(line + "\n")
-            self._text.flush()
+            self._records.write(line + "\n")
         return rows
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from unmask.base.errors import DataError
-from unmask.base.files import replacing
+from unmask.base.files import write_bytes, write_text
 from unmask.data.items import SPLITS
 
 VERSION = 1
@@ -111,14 +112,14 @@ class Manifest:
             for name, path in self.roots.items()
         }
         meta = json.dumps({"manifest": VERSION, "roots": roots, "about": self.about})
-        with replacing(file) as temporary:
-            if file.suffix == ".parquet":
-                self.table.write_parquet(temporary, metadata={_KEY: meta})
-            else:
-                flat = self.table.with_columns(
-                    pl.col("landmarks").list.eval(pl.element().cast(pl.String)).list.join(" ")
-                )
-                temporary.write_text(f"{_COMMENT}{meta}\n{flat.write_csv()}", encoding="utf-8")
+        if file.suffix == ".parquet":
+            # Through memory: what Polars itself says of a full disk is no error of the system any more.
+            content = BytesIO()
+            self.table.write_parquet(content, metadata={_KEY: meta})
+            write_bytes(file, content.getvalue())
+        else:
+            flat = self.table.with_columns(pl.col("landmarks").list.eval(pl.element().cast(pl.String)).list.join(" "))
+            write_text(file, f"{_COMMENT}{meta}\n{flat.write_csv()}")
 
     def __len__(self) -> int:
         return int(self.table.height)
@@ -206,7 +207,8 @@ class Manifest:
             f"The manifest names {', '.join(self.roots) or 'none'}",
         )
         refuse(
-            pl.col("path").str.contains(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z]:"),
+            # As stays_below says it, for a whole column at once.
+            pl.col("path").str.contains(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z]:|\x00"),
             "a path that leaves its root",
             "Paths are relative to a root and stay below it",
         )

@@ -17,11 +17,11 @@ from typing import Any
 import polars as pl
 
 from unmask import __version__
-from unmask.base.errors import DataError, UnmaskError, UsageError
+from unmask.base.errors import DataError, OutputError, UnmaskError, UsageError
 from unmask.base.files import sha256_of, write_text
 from unmask.base.ort import usable_cpus
 from unmask.data.duplicates import merge_near_duplicates
-from unmask.data.items import CLIPS, PICTURES, Item, LeftOut, ReadOptions
+from unmask.data.items import CLIPS, PICTURES, Item, LeftOut, ReadOptions, stays_below
 from unmask.data.journal import Journal
 from unmask.data.layouts import layout_named
 from unmask.data.layouts.splits import read_splits
@@ -29,8 +29,13 @@ from unmask.data.look import look_at
 from unmask.data.manifest import SCHEMA, Manifest
 from unmask.data.splits import assign_splits, check_fraction
 from unmask.faces import load_backend
+from unmask.render.text import no_formula
 
 Row = dict[str, Any]
+
+FRAMES = 32
+"""Frames that are kept of a clip: as many as the usual protocol measures a clip by (Rössler et al., ICCV 2019, and
+DeepfakeBench)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ def prepare(
     faces: str = "default",
     device: str = "auto",
     jobs: int | None = None,
-    frames: int = 16,
+    frames: int = FRAMES,
     fps: float | None = None,
     fraction: float = 0.15,
     seed: int = 0,
@@ -119,10 +124,14 @@ def prepare(
         raise UsageError("--frames and --fps must be positive")
     check_fraction(fraction)
     reader = layout_named(layout, src)
-    items, left_out = _read(reader.read(src, options or ReadOptions()))
+    options = options or ReadOptions()
+    items, left_out = _read(reader.read(src, options))
+    _check_names(items, options, src)
     if splits is not None:
         items, more = _by_splits_file(items, src, splits)
         left_out += more
+    if not items:
+        raise DataError("nothing in it could be used", path=str(src), hint=_reasons(left_out))
     # What the layout says is checked before hours go into looking for faces.
     assign_splits(items, fraction=fraction, seed=seed)
     # One thread within a picture: the pictures themselves are looked at side by side.
@@ -160,9 +169,7 @@ def prepare(
     file = out / f"manifest{suffix}"
     manifest.write(file)
     text = StringIO()
-    csv.writer(text).writerows(
-        [("path", "reason", "twin"), *((item.path, item.reason, item.twin) for item in left_out)]
-    )
+    csv.writer(text).writerows([("path", "reason", "twin"), *(_cells(item) for item in left_out)])
     write_text(out / "left_out.csv", text.getvalue())
     return Summary(file, manifest, reader.name, left_out)
 
@@ -181,7 +188,7 @@ def _read(given: Iterable[Item | LeftOut]) -> tuple[list[Item], list[LeftOut]]:
         path = PurePosixPath(one.path)
         if isinstance(one, LeftOut):
             left_out.append(one)
-        elif path.is_absolute() or ".." in path.parts:
+        elif not stays_below(one.path):
             left_out.append(LeftOut(one.path, "lies outside the folder"))
         elif path.suffix.lower() not in PICTURES | CLIPS:
             left_out.append(LeftOut(one.path, "neither picture nor clip by its name"))
@@ -192,18 +199,40 @@ def _read(given: Iterable[Item | LeftOut]) -> tuple[list[Item], list[LeftOut]]:
     return list(items.values()), left_out
 
 
+def _check_names(items: list[Item], options: ReadOptions, src: Path) -> None:
+    """A name that the user gave and that no folder has is a slip: what it should have named would be missing."""
+    seen = {(part.lower(), item.label) for item in items for part in PurePosixPath(item.path).parts[:-1]}
+    for label, word, names in ((0, "real", options.real), (1, "fake", options.fake)):
+        unused = [name for name in names if (name.lower(), label) not in seen]
+        if unused:
+            inside = sorted(child.name for child in src.iterdir() if child.is_dir() and not child.name.startswith("."))
+            raise DataError(
+                f"no folder of {word} pictures is named {', '.join(unused)}",
+                path=str(src),
+                hint=f"In it are {', '.join(inside[:12]) or 'no folders'}{' ...' if len(inside) > 12 else ''}. Check "
+                f"--{word}, and that the layout goes by names of folders, as imagefolder does",
+            )
+
+
 def _by_splits_file(items: list[Item], src: Path, file: Path) -> tuple[list[Item], list[LeftOut]]:
     """Let a splits file win over what the layout says."""
     named = read_splits(file)
-    home = file.parent.resolve()
-    kept, left_out = [], []
+    home, top = file.parent.resolve(), src.resolve()
+    kept, left_out, met = [], [], set()
     for item in items:
-        full = (src / item.path).resolve()
-        given = named.get(full.relative_to(home).as_posix()) if full.is_relative_to(home) else None
-        if given is None:
+        # As it is called first: what is linked into a set has the name that it has there.
+        names = [_below(home, path) for path in (top / item.path, (top / item.path).resolve())]
+        name = next((name for name in names if name in named), "")
+        if not name:
             left_out.append(LeftOut(item.path, f"not named in {file.name}"))
         else:
-            kept.append(replace(given, path=item.path))
+            met.add(name)
+            kept.append(replace(named[name], path=item.path))
+    known = {item.path for item in items}
+    for name in named:
+        path = _below(top, home / name)
+        if name not in met and path and path not in known and not (home / name).is_file():
+            left_out.append(LeftOut(path, f"named in {file.name}, but not there"))
     if not kept:
         raise DataError(
             "names no file of this data set",
@@ -211,6 +240,11 @@ def _by_splits_file(items: list[Item], src: Path, file: Path) -> tuple[list[Item
             hint="Its paths are relative to the folder it lies in; the set must lie below that folder",
         )
     return kept, left_out
+
+
+def _below(folder: Path, path: Path) -> str:
+    """``path`` relative to a folder that it lies below, else nothing."""
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else ""
 
 
 def _parallel(
@@ -231,10 +265,16 @@ def _parallel(
                 item = running.pop(future)
                 try:
                     yield item, future.result()
+                except OutputError:
+                    raise  # the disk is at fault, not the file
                 except UnmaskError as error:
                     yield item, error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _cells(item: LeftOut) -> tuple[str, str, str]:
+    return no_formula(item.path, "./"), no_formula(item.reason), no_formula(item.twin, "./")
 
 
 def _row(item: Item, facts: Row) -> Row:

@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from unmask.base.errors import UsageError
-from unmask.base.files import cannot_write, replacing
+from unmask.base.files import Records, cannot_write, replacing
 from unmask.render import templating
 from unmask.render.colours import MAP_RANGE
-from unmask.render.sinks import Origin, Records, report_of
+from unmask.render.sinks import Origin, report_of
 from unmask.render.thumbs import Budget, crop_pair, thumbnail
 from unmask.render.timeline import timeline_svg
 from unmask.render.verdict import LOOKS, NOT_PROOF, Subject, subject_thresholds, subjects

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
 from unmask.base.errors import OutputError, UsageError
-from unmask.base.files import cannot_write, new_beside
+from unmask.base.files import Records, cannot_write, new_beside
 from unmask.render.text import no_formula
 from unmask.render.verdict import subjects
 from unmask.report import FaceResult, Report, Result, TrackResult
@@ -38,39 +38,6 @@ class Sink(Protocol):
 def report_of(result: Result | Report) -> Report:
     """The report of either."""
     return result.report if isinstance(result, Result) else result
-
-
-class Records:
-    """Whole records of UTF-8 in a file: one that finds no room leaves no part of itself behind.
-
-    Args:
-        file: Opened for writing without a buffer, at its end: what a buffer holds could neither be taken back nor be
-            got rid of.
-        name: The file as the user knows it, for errors.
-        hint: What is to be said in errors of what came before.
-    """
-
-    def __init__(self, file: IO[bytes], name: Path, hint: str = "") -> None:
-        self.file = file
-        self._name, self._hint = name, hint
-        self._whole = 0
-
-    def write(self, text: str) -> None:
-        """Write one record.
-
-        Raises:
-            OutputError: There is no room for it; what came before stays.
-        """
-        data = memoryview(text.encode("utf-8", "backslashreplace"))
-        size = len(data)
-        try:
-            while data:
-                data = data[self.file.write(data) :]
-        except OSError as error:
-            self.file.seek(self._whole)
-            self.file.truncate()
-            raise cannot_write(error, self._name, hint=self._hint) from error
-        self._whole += size
 
 
 class PartFile:

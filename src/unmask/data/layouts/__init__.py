@@ -11,7 +11,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 from unmask.base.errors import DataError, UsageError
-from unmask.data.items import Layout
+from unmask.data.items import Layout, media_files, no_media
 
 
 @cache
@@ -27,7 +27,7 @@ def layout_named(name: str, folder: Path) -> Layout:
 
     Raises:
         UsageError: No layout has this name.
-        DataError: ``auto`` found none that fits.
+        DataError: ``auto`` found none that fits, or the folder is empty.
     """
     known = layouts()
     if name != "auto":
@@ -37,6 +37,8 @@ def layout_named(name: str, folder: Path) -> Layout:
     for layout in known.values():
         if layout.fits(folder):
             return layout
+    if not media_files(folder):
+        raise no_media(folder)
     raise DataError(
         "no known layout fits this folder",
         path=str(folder),

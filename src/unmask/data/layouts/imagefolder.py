@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from unmask.base.errors import DataError
-from unmask.data.items import NO_METHOD, Item, Layout, LeftOut, ReadOptions, media_files, relative
+from unmask.data.items import NO_METHOD, Item, Layout, LeftOut, ReadOptions, media_files, no_media, relative
 
 REAL_NAMES = frozenset({"real", "reals", "original", "originals", "authentic", "genuine", "training_real", "0_real"})
 FAKE_NAMES = frozenset(
@@ -55,7 +55,7 @@ def read(folder: Path, options: ReadOptions) -> Iterator[Item | LeftOut]:
     """Every picture and clip below a folder whose name means real or fake.
 
     Raises:
-        DataError: No folder name means real or fake.
+        DataError: There is no picture and no clip, or no folder name means real or fake.
     """
     source = options.source or folder.name
     unnamed: list[LeftOut] = []
@@ -77,6 +77,8 @@ def read(folder: Path, options: ReadOptions) -> Iterator[Item | LeftOut]:
             method=_method(parts, position, source) if label else NO_METHOD,
             split=split_of(parts),
         )
+    if not (given or unnamed):
+        raise no_media(folder)
     if not given:
         raise DataError(
             "no folder name below it means real or fake",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from unmask.base.errors import DataError
-from unmask.data.items import SPLITS, Item, Layout, LeftOut, ReadOptions
+from unmask.data.items import SPLITS, Item, Layout, LeftOut, ReadOptions, stays_below
 
 FILE = "splits.csv"
 _COLUMNS = ("path", "label", "split", "group", "source", "method")
@@ -40,8 +40,8 @@ def read_splits(file: Path) -> dict[str, Item]:
 
 def _item(row: dict[str, str], file: Path, line: int) -> Item:
     where = f"line {line}"
-    path = PurePosixPath(row["path"].replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or not path.name:
+    path = PurePosixPath((row["path"] or "").replace("\\", "/"))
+    if not (stays_below(str(path)) and path.name):
         raise DataError(f"{where}: the path {row['path']!r} is not below the file's folder", path=str(file))
     if row["label"] not in {"0", "1"}:
         raise DataError(f"{where}: unknown label {row['label']!r}", path=str(file), hint="0 means real, 1 means fake")
