@@ -10,6 +10,7 @@ import typer
 from unmask.base.errors import UsageError
 from unmask.cli.app import OK
 from unmask.cli.measuring import Bar, load, read_manifests
+from unmask.cli.options import Debug, Device, Manifests, Quiet, Roots, Threads
 from unmask.cli.stopping import Stop
 
 if TYPE_CHECKING:
@@ -26,9 +27,7 @@ def calibrate(
             metavar="BUNDLE", help="A model file with a card; `default`: the one in the package. It is left as it is."
         ),
     ],
-    data: Annotated[
-        list[Path], typer.Option("--data", metavar="MANIFEST", help="Made by `unmask data prepare`; repeatable.")
-    ],
+    data: Manifests,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The new bundle.")],
     split: Annotated[str, typer.Option(metavar="NAME", help="Rows to fit on.")] = "val",
     target_fpr: Annotated[
@@ -43,13 +42,11 @@ def calibrate(
     faces: Annotated[
         str, typer.Option(metavar="HOW", help="manifest: its boxes; card: found anew as the bundle's card says.")
     ] = "manifest",
-    root: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=DIR", help="Where a root of the manifest lies now; repeatable.")
-    ] = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda ...; see `unmask devices`.")] = "auto",
-    threads: Annotated[int | None, typer.Option(metavar="N", min=1, help="Threads of the network.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,  # noqa: ARG001
+    root: Roots = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001
 ) -> int:
     """Refit calibration and thresholds on a manifest and write a new bundle with the same network.
 

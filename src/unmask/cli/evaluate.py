@@ -10,6 +10,7 @@ import typer
 from unmask.base.errors import UsageError
 from unmask.cli.app import OK, say
 from unmask.cli.measuring import Bar, load, read_manifests
+from unmask.cli.options import Debug, Device, Jobs, Quiet, Roots, Threads
 from unmask.cli.stopping import Stop
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
-_ROWS, _OTHERS, _FIGURES, _RUN = "What is measured", "Detectors of others", "Figures", "How it runs"
+_ROWS, _OTHERS, _FIGURES = "What is measured", "Detectors of others", "Figures"
 
 _EPILOG = """[bold]Examples[/bold]
 
@@ -43,9 +44,7 @@ def evaluate(
     ],
     bundle: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[BUNDLE]...", help="Model files; `default`: the one in the package.", show_default=False
-        ),
+        typer.Argument(metavar="BUNDLE", help="Model files; `default`: the one in the package.", show_default=False),
     ] = None,
     data: Annotated[
         list[Path] | None,
@@ -84,12 +83,7 @@ def evaluate(
             rich_help_panel=_ROWS,
         ),
     ] = "manifest",
-    root: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=DIR", help="Where a root of the manifest lies now; repeatable.", rich_help_panel=_ROWS
-        ),
-    ] = None,
+    root: Roots = None,
     detector: Annotated[
         list[str] | None,
         typer.Option(
@@ -120,19 +114,11 @@ def evaluate(
     rounds: Annotated[
         int, typer.Option(metavar="N", min=0, help="Rounds of timing, in turns; 0: none.", rich_help_panel=_FIGURES)
     ] = 20,
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, cpu, cuda ...; see `unmask devices`.", rich_help_panel=_RUN)
-    ] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Threads of the network.", rich_help_panel=_RUN)
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Pictures decoded side by side.", rich_help_panel=_RUN)
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no tables.", rich_help_panel=_RUN)] = False,
-    debug: Annotated[  # noqa: ARG001
-        bool, typer.Option("--debug", help="Show where an error arose.", rich_help_panel=_RUN)
-    ] = False,
+    device: Device = "auto",
+    threads: Threads = None,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001
 ) -> int:
     """Measure models: accuracy, AUC, found fakes, false positives, calibration; pooled, by source and by method.
 
@@ -156,8 +142,8 @@ def evaluate(
         if not data:
             raise UsageError("--data is missing", hint="Make a manifest with: unmask data prepare auto FOLDER OUT")
         manifest = read_manifests(data, root or [])
-        require_rows(manifest, split, both=not one_class, way_out=", or measure what can be measured with --one-class")
         others = _detectors(detector or [], detector_python or [], detector_timeout, out)
+        require_rows(manifest, split, both=not one_class, way_out=", or measure what can be measured with --one-class")
         task = session.Task(
             manifest,
             split,

@@ -9,6 +9,7 @@ import typer
 
 from unmask.base.errors import UsageError
 from unmask.cli.app import OK
+from unmask.cli.options import Debug, Quiet
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,12 +32,12 @@ A folder that `unmask train --seeds` wrote stands for the runs in it. A run that
 
 @app.command(epilog=_EPILOG)
 def plot(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders that `unmask train` wrote.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders that `unmask train` wrote.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.png", help="The picture.")] = Path("curves.png"),
     by: Annotated[str, typer.Option(metavar="WHAT", help="What runs along: epoch, samples or minutes.")] = "epoch",
     force: Annotated[bool, typer.Option("--force", help="Write over FILE.png.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No table.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,  # noqa: ARG001
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001
 ) -> int:
     """Draw loss, accuracy and AUC of training runs into one picture, and print their best figures."""
     from unmask.train import curves

@@ -10,6 +10,7 @@ import typer
 from unmask.base.errors import UsageError
 from unmask.cli.app import OK
 from unmask.cli.measuring import Bar, load, read_manifests
+from unmask.cli.options import Debug, Device, Manifests, Quiet, Roots
 from unmask.cli.stopping import Stop
 
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 @app.command()
 def sample(
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="A model file; `default`: the one in the package.")],
-    data: Annotated[
-        list[Path], typer.Option("--data", metavar="MANIFEST", help="Made by `unmask data prepare`; repeatable.")
-    ],
+    data: Manifests,
     count: Annotated[int, typer.Option("-n", "--count", metavar="N", min=1, help="Pictures.")] = 24,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.png", help="A contact sheet of the faces.")] = Path(
         "sample.png"
@@ -36,12 +35,10 @@ def sample(
     faces: Annotated[
         str, typer.Option(metavar="HOW", help="manifest: its boxes; card: found anew as the bundle's card says.")
     ] = "manifest",
-    root: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=DIR", help="Where a root of the manifest lies now; repeatable.")
-    ] = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda ...; see `unmask devices`.")] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,  # noqa: ARG001
+    root: Roots = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001
 ) -> int:
     """Show random pictures (and frames of clips) of a split: truth, score and verdict of each.
 

@@ -10,6 +10,7 @@ import typer
 from unmask.base.errors import UnmaskError, UsageError
 from unmask.cli.app import FAILED, OK, say
 from unmask.cli.measuring import Bar, read_manifests
+from unmask.cli.options import RUN, Debug, Manifests, Quiet, Roots
 from unmask.cli.stopping import Stop
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
-_WHAT, _RUN, _END = "What is trained", "How it runs", "At the end"
+_END = "At the end"
 
 _EPILOG = """[bold]Examples[/bold]
 
@@ -34,27 +35,22 @@ unmask train default --data prepared/manifest.parquet --out runs/three --seeds 3
 RUN holds recipe.yaml (every value that was used), environment.json, metrics.csv, logs/ (TensorBoard), curves.png,
 summary.json, checkpoints, bundle.onnx, which `unmask analyze --model` takes, and test/ with report.html.
 
-Ctrl-C ends a run and keeps a checkpoint; --resume goes on from it. `unmask plot RUN...` draws the curves of several.
+Ctrl-C ends a run and keeps a checkpoint; --resume goes on from it. `unmask recipes` lists the recipes and explains
+them, `unmask plot RUN...` draws the curves of several runs.
 """
 
 
 @app.command(epilog=_EPILOG)
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a packaged recipe, or a YAML file.")],
-    data: Annotated[
-        list[Path],
-        typer.Option(
-            "--data", metavar="MANIFEST", help="Made by `unmask data prepare`; repeatable.", rich_help_panel=_WHAT
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Run folder.", rich_help_panel=_WHAT)],
+    data: Manifests,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Run folder.")],
     change: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
             help="Change the recipe, e.g. schedule.lr=1e-4; repeatable.",
-            rich_help_panel=_WHAT,
         ),
     ] = None,
     seeds: Annotated[
@@ -63,26 +59,20 @@ def train(
             metavar="N",
             min=1,
             help="Train N times, into RUN/seed-1 ..., and give mean and deviation of the figures.",
-            rich_help_panel=_WHAT,
         ),
     ] = None,
-    root: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=DIR", help="Where a root of a manifest lies now; repeatable.", rich_help_panel=_WHAT
-        ),
-    ] = None,
+    root: Roots = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint in RUN.", rich_help_panel=_RUN)
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in RUN.", rich_help_panel=RUN)
     ] = False,
     cache: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Keep decoded faces (about 200 KB each) here, not in RUN.", rich_help_panel=_RUN
+            metavar="DIR", help="Keep decoded faces (about 200 KB each) here, not in RUN.", rich_help_panel=RUN
         ),
     ] = None,
     workers: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Processes that make training samples.", rich_help_panel=_RUN)
+        int, typer.Option(metavar="N", min=0, help="Processes that make training samples.", rich_help_panel=RUN)
     ] = 1,
     no_test: Annotated[
         bool, typer.Option("--no-test", help="Do not measure the bundle on the test rows.", rich_help_panel=_END)
@@ -90,8 +80,8 @@ def train(
     draws: Annotated[
         int, typer.Option(metavar="N", min=0, help="Bootstrap resamples of the test.", rich_help_panel=_END)
     ] = 1000,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only, no tables.", rich_help_panel=_RUN)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.", rich_help_panel=_RUN)] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> int:
     """Train a detector; the best averaged weights by validation become a calibrated bundle.
 
