@@ -72,8 +72,8 @@ def read_keras_vgg(path: Path, architecture: str) -> State:
     family = architecture.partition(".")[0]
     if family not in VGG_CONVS:
         raise DataError(
-            f"Keras' weights are read for VGG16 and VGG19 only, not for {architecture or 'this network'}: in others timm "
-            "and Keras differ in strides, paddings and the epsilons of batch norms, so that they would mean another thing",
+            f"Keras' weights are read for VGG16 and VGG19 only, not for {architecture or 'this network'}: in others "
+            "timm and Keras differ in strides, paddings and the epsilons of batch norms: they would mean another thing",
             hint="Take weights made with timm or torchvision, or bring the whole model along: docs/from-keras.md",
             path=str(path),
         )

@@ -77,13 +77,13 @@ class Backbone(nn.Module):
             if high * wide > 1:
                 return shape[0], high, wide
             raise DataError(
-                f"{name} gives features of {high}×{wide} places for crops of {self.size} px: too few for an evidence map",
+                f"{name} has {high}×{wide} places for crops of {self.size} px, too few for an evidence map",
                 hint="Set a larger crop.size, or name a backbone with spatial features",
             )
-        elif len(shape) == 3:
+        if len(shape) == 3:
             self.layout = "NHWC"
             return shape[2], shape[0], shape[1]
-        elif len(shape) == 2:
+        if len(shape) == 2:
             self.layout = "tokens"
             side = math.isqrt(max(0, shape[0] - self.prefix))
             if side > 1 and side * side == shape[0] - self.prefix:
