@@ -23,6 +23,9 @@ from unmask.train.metrics import Validation, ValidationRows, validate
 from unmask.train.networks.base import Network
 from unmask.train.recipe import Recipe, steps_of_epoch
 
+_BETTER_BY = 1e-6
+"""What a figure must gain to be better: less is the noise of rounding."""
+
 
 class DetectorModule(L.LightningModule):
     """Trains ``network`` and keeps ``ema``, its weights averaged over the last steps, which is what is validated.
@@ -240,7 +243,7 @@ class DetectorModule(L.LightningModule):
         result = validate(logits, self._rows)
         schedule = self.recipe.schedule
         figure = result.monitored(schedule.monitor)
-        improved = figure > self.best
+        improved = figure > self.best + _BETTER_BY
         if improved:
             self.best, self.score, self.stale, self._waited = figure, result.score, 0, 0
         else:

@@ -1,0 +1,159 @@
+"""Runs that are broken off go on as if they had not been."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from train_support import Watch, changed, table_of
+
+pytest.importorskip("lightning", reason="needs the extra [train]")
+
+import torch
+import yaml
+
+from unmask.data.manifest import Manifest
+from unmask.model import load_bundle
+from unmask.train.recipe import Recipe
+
+pytestmark = pytest.mark.train
+
+
+def state(out: Path) -> dict[str, torch.Tensor]:
+    return torch.load(out / "last.ckpt", weights_only=True)["state_dict"]
+
+
+@pytest.mark.parametrize("break_at", [2, 3, 4, 5])
+def test_a_broken_run_goes_on_with_the_same_losses(
+    recipe: Recipe, data: Manifest, tmp_path: Path, watch: Watch, break_at: int
+) -> None:
+    """Losses, weights, averages and statistics; whether it breaks before, at or after the validation at step 3."""
+    often = changed(recipe, checkpoint_minutes=1e-6)
+    whole = watch(often, data, tmp_path / "whole")
+    assert list(whole) == [1, 2, 3, 4, 5, 6]
+    before = watch(often, data, tmp_path / "run", break_at=break_at)
+    after = watch(often, data, tmp_path / "run", resume=True)
+    # No checkpoint lies between step 3 and its validation: the validation must not be lost.
+    again = 3 if break_at == 3 else break_at
+    assert list(after) == list(range(again, 7)), "the step under way is done again, nothing before it"
+    for step, loss in (before | after).items():
+        assert loss == pytest.approx(whole[step], abs=1e-5), step
+    resumed = state(tmp_path / "run")
+    for key, value in state(tmp_path / "whole").items():
+        torch.testing.assert_close(resumed[key], value, rtol=1e-5, atol=1e-6, msg=lambda text, key=key: f"{key} {text}")
+    rows, wanted = table_of(tmp_path / "run"), table_of(tmp_path / "whole")
+    assert [row["step"] for row in rows] == [3, 6]
+    for row, other in zip(rows, wanted, strict=True):
+        assert {k: v for k, v in row.items() if k != "seconds"} == pytest.approx(
+            {k: v for k, v in other.items() if k != "seconds"}, abs=1e-5
+        )
+
+
+def test_what_a_validation_found_is_not_forgotten(recipe: Recipe, data: Manifest, tmp_path: Path, watch: Watch) -> None:
+    """Best figure, patience and dropped rate survive a break right after the validation that set them."""
+    still = changed(recipe, samples=120, epoch_samples=24, lr=1e-12, patience=3, lr_patience=1)
+    still = changed(still, lr_schedule="plateau", freeze_norms=True)
+    whole = watch(still, data, tmp_path / "whole")
+    watch(still, data, tmp_path / "run", break_at=7)
+    after = watch(still, data, tmp_path / "run", resume=True)
+    assert max(whole) == max(after) == 12, "the first validation and three that are no better"
+    assert [row["lr"] for row in table_of(tmp_path / "run")] == [row["lr"] for row in table_of(tmp_path / "whole")]
+    assert watch(still, data, tmp_path / "run", resume=True) == {}, "it has stopped for good"
+
+
+def test_a_recipe_by_epochs_is_resumed_from_its_own_folder(
+    recipe: Recipe, data: Manifest, tmp_path: Path, watch: Watch
+) -> None:
+    from unmask.train.recipe import load_recipe
+
+    by_epochs = changed(recipe, epochs=2)
+    watch(by_epochs, data, tmp_path / "run", break_at=7)
+    losses = watch(load_recipe(str(tmp_path / "run" / "recipe.yaml")), data, tmp_path / "run", resume=True)
+    assert max(losses) == 12, "two passes over 48 rows in batches of 8"
+    assert [row["epoch"] for row in table_of(tmp_path / "run")] == [1, 2]
+
+
+STEPS = {"samples": 320, "batch": 8, "epoch_samples": 160, "checkpoint_minutes": 1e-6, "ema": 0.5}
+
+
+@contextmanager
+def command(recipe: Recipe, data: Manifest, out: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """``unmask train`` in a process group of its own."""
+    file = out.parent / "recipe.yaml"
+    file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
+    manifest = data.roots["src"] / "manifest.parquet"
+    words = ["train", str(file), "--data", str(manifest), "--out", str(out), "--no-test", *options]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "unmask", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    ) as process:
+        yield process
+
+
+def wait_for(file: Path, process: subprocess.Popen[str], seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not file.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert file.exists(), process.stderr.read() if process.stderr and process.poll() is not None else "too slow"
+
+
+@pytest.mark.slow
+def test_killed_and_resumed(recipe: Recipe, data: Manifest, tmp_path: Path, watch: Watch) -> None:
+    """SIGKILL to the command; the resumed one ends with the weights and the table of an uninterrupted run."""
+    told = changed(recipe, **STEPS)
+    watch(told, data, tmp_path / "whole")
+    with command(told, data, tmp_path / "run", "--workers", "0") as process:
+        wait_for(tmp_path / "run" / "last.ckpt", process)
+        process.kill()
+    kept = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"]
+    assert 0 < kept < 40
+    with command(told, data, tmp_path / "run", "--resume", "--workers", "0") as process:
+        _, said = process.communicate(timeout=300)
+    assert process.returncode == 0 or "do not rise" in said, said
+    resumed = state(tmp_path / "run")
+    for key, value in state(tmp_path / "whole").items():
+        torch.testing.assert_close(resumed[key], value, rtol=1e-4, atol=1e-5)
+    for row, other in zip(table_of(tmp_path / "run"), table_of(tmp_path / "whole"), strict=True):
+        assert row["train_loss"] == pytest.approx(other["train_loss"], abs=1e-5)
+        assert row["val_loss"] == pytest.approx(other["val_loss"], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_the_step_under_way(recipe: Recipe, data: Manifest, tmp_path: Path) -> None:
+    told = changed(recipe, **{**STEPS, "samples": 80_000, "epoch_samples": 80_000, "checkpoint_minutes": 60})
+    with command(told, data, tmp_path / "run", "--workers", "0") as process:
+        wait_for(tmp_path / "run" / "logs", process)
+        time.sleep(3)
+        assert not (tmp_path / "run" / "last.ckpt").exists()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "interrupted" in said
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] > 0
+
+
+@pytest.mark.slow
+def test_two_processes_killed_and_resumed(recipe: Recipe, data: Manifest, tmp_path: Path) -> None:
+    told = changed(recipe, **STEPS, processes=2)
+    with command(told, data, tmp_path / "run") as process:
+        wait_for(tmp_path / "run" / "last.ckpt", process)
+        os.killpg(process.pid, signal.SIGKILL)
+    with command(told, data, tmp_path / "run", "--resume") as process:
+        printed, said = process.communicate(timeout=300)
+    assert process.returncode == 0 or "do not rise" in said, said
+    assert [row["step"] for row in table_of(tmp_path / "run")] == [20, 40]
+    if process.returncode == 0:
+        assert load_bundle(Path(printed.split()[-1])).card.name == "tiny"
