@@ -31,5 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(arguments)
     finally:
-        # Nor are they looked through at the end, when all of them go.
-        gc.freeze()
+        # Nor are they looked through at the end, when all of them go. Where torch has brought triton they must be: it
+        # complains on stderr of every object that is left.
+        if "triton" not in sys.modules:
+            gc.freeze()

@@ -110,7 +110,7 @@ def train(
     from unmask.train.run import train as run
     from unmask.train.trainer import place_of
 
-    result = run(chosen, manifest, out, resume=resume, cache=cache, workers=workers, say=tell)
+    result = run(chosen, manifest, out, resume=resume, cache=cache, workers=workers, say=tell, bar=not quiet)
     # Further processes of a run run this function too; one of them speaks.
     if place_of(chosen).rank:
         return OK

@@ -87,7 +87,7 @@ def _rates(s: Scores, w: Array) -> dict[str, Array]:
     missed, cleared = w @ (s.fake & s.called_real).astype(float), w @ (~s.fake & s.called_real).astype(float)
     right_real = seen_reals - alarms
     passed = right_real + fakes - hits  # everything that is not called fake
-    return {
+    found = {
         "coverage_real": _ratio(seen_reals, reals),
         "coverage_fake": _ratio(seen_fakes, fakes),
         "found": _ratio(hits, fakes),
@@ -103,6 +103,12 @@ def _rates(s: Scores, w: Array) -> dict[str, Array]:
         "recall_real": _ratio(right_real, seen_reals),
         "f1_real": _ratio(2 * right_real, passed + seen_reals),
     }
+    share = _ratio(fakes, fakes + seen_reals)
+    for name, of_fake in (("precision", "precision"), ("recall", "found"), ("f1", "f1")):
+        fake, real = found[of_fake], found[f"{name}_real"]
+        found[f"{name}_mean"] = (fake + real) / 2
+        found[f"{name}_weighted"] = share * fake + (1 - share) * real
+    return found
 
 
 def _order(s: Scores, w: Array, coverage: Array) -> dict[str, Array]:

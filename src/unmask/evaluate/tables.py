@@ -101,22 +101,15 @@ def class_report(pooled: Row, counts: Row) -> list[Row]:
         "fake": counts["true_positives"] + counts["false_negatives"],
         "real": counts["true_negatives"] + counts["false_positives"],
     }
-    columns = {"fake": ("precision", "found", "f1"), "real": ("precision_real", "recall_real", "f1_real")}
-    rows = [
-        {"class": name, "support": support[name]}
-        | {metric: pooled[key] for metric, key in zip(CLASS_METRICS, keys, strict=True)}
-        for name, keys in columns.items()
-    ]
     total = sum(support.values())
-    for name, weights in (
-        ("mean", {"fake": 0.5, "real": 0.5}),
-        ("weighted mean", {k: n / max(1, total) for k, n in support.items()}),
-    ):
-        row: Row = {"class": name, "support": total}
-        for metric, fake_key, real_key in zip(CLASS_METRICS, columns["fake"], columns["real"], strict=True):
-            fake, real = pooled[fake_key]["value"], pooled[real_key]["value"]
-            known = fake is not None and real is not None
-            mean = weights["fake"] * fake + weights["real"] * real if known else None
-            row[metric] = {"value": mean, "low": None, "high": None}
-        rows.append(row)
-    return rows
+    columns = {
+        "fake": (support["fake"], ("precision", "found", "f1")),
+        "real": (support["real"], ("precision_real", "recall_real", "f1_real")),
+        "mean": (total, ("precision_mean", "recall_mean", "f1_mean")),
+        "weighted mean": (total, ("precision_weighted", "recall_weighted", "f1_weighted")),
+    }
+    return [
+        {"class": name, "support": count}
+        | {metric: pooled[key] for metric, key in zip(CLASS_METRICS, keys, strict=True)}
+        for name, (count, keys) in columns.items()
+    ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L  # noqa: N812
+import polars as pl
 import torch
 from torch.utils.data import DataLoader, Subset
 
@@ -61,6 +62,12 @@ class _Data:
     crops: CropCache
 
     @property
+    def readable(self) -> Manifest:
+        """The rows that were trained and validated on."""
+        table = pl.concat([self.training.table, self.validation.table])
+        return Manifest(table, self.training.roots, self.training.about)
+
+    @property
     def skipped(self) -> list[tuple[str, Skipped]]:
         return [("train", one) for one in self.regions.skipped] + [("val", one) for one in self.crops.skipped]
 
@@ -75,6 +82,7 @@ def train(
     workers: int = 1,
     latest: Path | None = None,
     say: Callable[[str], None] = print,
+    bar: bool = True,
 ) -> RunResult:
     """Train a detector.
 
@@ -88,6 +96,7 @@ def train(
         workers: Processes that make samples, for each training process.
         latest: Also write the graph there at each new best.
         say: Takes lines for the user.
+        bar: Show a progress bar where stderr is a terminal.
 
     Raises:
         DataError: The data or the recipe cannot be used (a split without faces of one label, a missing picture), or
@@ -123,7 +132,7 @@ def train(
             sync=place.gpu and place.world > 1,
         )
         steps = max(1, min(recipe.schedule.epoch_samples // recipe.schedule.batch, recipe.steps))
-        trainer = make_trainer(recipe, out, steps, place)
+        trainer = make_trainer(recipe, out, steps, place, bar)
         loaders = _loaders(data, sampler, recipe, module, trainer, steps, place, workers)
         say(
             f"{len(data.training)} training faces, {len(data.validation)} validation faces, "
@@ -138,10 +147,10 @@ def train(
                 trainer.save_checkpoint(out / LAST)
         except TrainingError as error:
             if place.rank == 0:
-                raise _with_best(error, manifest, recipe, out) from error
+                raise _with_best(error, data.readable, recipe, out) from error
             raise
         if trainer.is_global_zero:
-            make_bundle(out / GRAPH, manifest, recipe, out / BUNDLE, say)
+            make_bundle(out / GRAPH, data.readable, recipe, out / BUNDLE, say)
         _tell_skipped(data, out, say)
     samples = trainer.global_step * recipe.schedule.batch
     return RunResult(out, out / GRAPH, out / BUNDLE, module.score, samples, module.seconds, len(data.skipped))

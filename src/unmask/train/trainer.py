@@ -16,12 +16,13 @@ from typing import Any
 
 import lightning as L  # noqa: N812
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 
 from unmask.base.errors import DeviceError
 from unmask.base.ort import usable_cpus
+from unmask.train.bar import LiveBar
 from unmask.train.folder import LAST, LOGS, WholeCheckpoints
 from unmask.train.recipe import Recipe
 
@@ -82,14 +83,13 @@ def place_of(recipe: Recipe) -> Place:
     return Place(accelerator, each, world, rank)
 
 
-def make_trainer(recipe: Recipe, out: Path, steps: int, place: Place) -> L.Trainer:
-    """A trainer that validates every ``steps`` steps and keeps its last state in ``out``."""
+def make_trainer(recipe: Recipe, out: Path, steps: int, place: Place, bar: bool = True) -> L.Trainer:
+    """A trainer that validates every ``steps`` steps and keeps its last state in ``out``; in a terminal with a bar."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     schedule = recipe.schedule
-    live = sys.stderr.isatty()
     callbacks: list[Callback] = [Checkpoints(out / LAST, schedule.checkpoint_minutes)]
-    if live:
-        callbacks.append(RichProgressBar())
+    if bar and sys.stderr.isatty():
+        callbacks.append(LiveBar())
     return L.Trainer(
         accelerator=place.accelerator,
         devices=place.each,
@@ -108,7 +108,7 @@ def make_trainer(recipe: Recipe, out: Path, steps: int, place: Place) -> L.Train
         logger=TensorBoardLogger(out, name="", version=LOGS, default_hp_metric=False),
         log_every_n_steps=steps,
         enable_checkpointing=False,
-        enable_progress_bar=live,
+        enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=out,
     )
