@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import ntpath
 import posixpath
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,33 @@ def test_what_is_no_manifest_is_refused(content: bytes, name: str, tmp_path: Pat
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=r"is not a manifest|column missing"):
         Manifest.read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["m.parquet", "m.csv"])
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_any_damage_is_an_error_with_a_hint_or_harmless(
+    name: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("m") / name
+    manifest(row(), row(path="b.jpg", label=1, group="b")).write(file)
+    content = bytearray(file.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    file.write_bytes(content[: data.draw(st.sampled_from([len(content), len(content) // 2, len(content) - 1]))])
+    with suppress(DataError):
+        Manifest.read(file)
+
+
+def test_damage_that_makes_the_reader_panic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Polars 1 does so of some; which, is another matter in each version."""
+
+    def panic(_: Path) -> None:
+        raise pl.exceptions.PanicException("assertion `left == right` failed")
+
+    monkeypatch.setattr(pl, "read_parquet", panic)
+    with pytest.raises(DataError, match="is not a manifest: assertion"):
+        Manifest.read(tmp_path / "m.parquet")
 
 
 def test_missing_columns_and_wrong_types_are_named(tmp_path: Path) -> None:

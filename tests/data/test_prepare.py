@@ -4,6 +4,9 @@ import csv
 import json
 import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from cli_support import environment
 from data_samples import Plant, noise, write_clip
 from support import small_files
 
@@ -60,6 +64,31 @@ def test_rows_stand_in_a_stable_order(plant: Plant, tmp_path: Path) -> None:
     one = prepare("auto", src, tmp_path / "1", faces="none", jobs=1)
     many = prepare("auto", src, tmp_path / "2", faces="none", jobs=4, suffix=".csv")
     assert one.manifest.table.equals(Manifest.read(many.file).table)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_killed_again_and_again_it_comes_to_the_same_end(plant: Plant, tmp_path: Path) -> None:
+    src = plant("set", "real/a.png", "fake/b.png")
+    for i in range(800):
+        os.link(src / "fake/b.png", src / f"fake/b{i}.png")
+    write_clip(src / "fake/clip.mp4", [noise(i, 64) for i in range(8)])
+    out, journal = tmp_path / "out", tmp_path / "out/faces.jsonl"
+    call = [sys.executable, "-m", "unmask", "data", "prepare", "auto", str(src), str(out), "--faces", "none", "-q"]
+    lines = 1
+    for _ in range(2):
+        process = subprocess.Popen([*call, "-j", "1"], env=environment())
+        end = time.monotonic() + 60
+        while not (journal.is_file() and journal.read_bytes().count(b"\n") > lines + 20):
+            assert time.monotonic() < end
+            time.sleep(0.002)
+        process.kill()
+        assert process.wait() != 0
+        assert not (out / "manifest.parquet").exists()
+        lines = journal.read_bytes().count(b"\n")
+    paths = [json.loads(line)["path"] for line in journal.read_text().splitlines()[1:] if line.endswith("}")]
+    assert len(paths) == len(set(paths)), "nothing is done twice"
+    again = prepare("auto", src, out, faces="none")
+    assert again.manifest.table.equals(prepare("auto", src, tmp_path / "whole", faces="none").manifest.table)
 
 
 def test_an_interrupted_run_goes_on(plant: Plant, tmp_path: Path) -> None:
@@ -189,6 +218,18 @@ def test_up_to_32_frames_of_a_clip_are_kept(plant: Plant, tmp_path: Path) -> Non
     assert times["real/long.mp4"][-1] > 6.6
     assert np.diff(times["real/long.mp4"]).max() <= 0.31, "they are spread evenly"
     assert len(times["fake/short.mp4"]) == 9
+
+
+def test_frames_that_an_earlier_run_left_do_not_stay(plant: Plant, tmp_path: Path) -> None:
+    src = plant("set", "real/p.png", "fake/p.png")
+    write_clip(src / "real/clip.mp4", [noise(i, 32) for i in range(9)])
+    prepare("auto", src, tmp_path / "out", faces="none", frames=9)
+    frames = tmp_path / "out/frames/real/clip.mp4"
+    assert len(list(frames.iterdir())) == 9
+    (frames / ".00003.0a1b2c3d.png").write_bytes(b"killed here")
+    (frames / "notes.png").write_bytes(b"mine")
+    prepare("auto", src, tmp_path / "out", faces="none", frames=2)
+    assert sorted(file.name for file in frames.iterdir()) == ["00000.png", "00001.png", "notes.png"]
 
 
 def test_a_full_disk_keeps_what_is_done(plant: Plant, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from math import ceil, floor
 from pathlib import Path
@@ -23,6 +24,7 @@ SURROUNDINGS = 2.5
 
 _FLAT = 2.0  # grey levels: what is left of the noise of a camera before a black wall once it is reduced
 _RLE = 3  # zlib's Z_RLE
+_FRAME = re.compile(r"(\d{5}|\.\d{5}\.[0-9a-f]{8})\.png")  # as store() names it, also before it is whole
 
 Facts = dict[str, Any]
 
@@ -56,6 +58,8 @@ def look_at(path: str, src: Path, out: Path, backend: FaceBackend, *, frames: in
             hashed = hashed or perceptual_hash(image)
             face = choose_face(backend.find(image), image.shape[1], image.shape[0], previous)
             if clip:
+                if not rows:
+                    _clear(out / "frames" / path)
                 place = {"root": "out", "path": f"frames/{path}/{frame.index:05d}.png"}
                 place |= {"clip": path, "time_s": round(frame.time_s, 4)}
                 if face is not None:
@@ -106,6 +110,14 @@ def cut_surroundings(image: NDArray[np.uint8], face: Face) -> tuple[NDArray[np.u
     points = None if face.landmarks is None else face.landmarks - np.array([x, y], np.float32)
     region = image[y : min(height, ceil(bottom + rim)), x : min(width, ceil(right + rim))]
     return region, Face((x0 - x, y0 - y, x1 - x, y1 - y), face.score, points)
+
+
+def _clear(folder: Path) -> None:
+    """What an earlier run left of a clip: frames of other settings, and the one that a kill cut in two."""
+    if folder.is_dir():
+        for file in folder.iterdir():
+            if _FRAME.fullmatch(file.name):
+                file.unlink()
 
 
 def store(image: NDArray[np.uint8], file: Path) -> None:

@@ -71,9 +71,10 @@ class Manifest:
         """
         try:
             table, meta = _read_parquet(file) if file.suffix == ".parquet" else _read_csv(file)
-        except (OSError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
+        # Of some damage Polars says that it must not happen; that is no Exception.
+        except (OSError, ValueError, AttributeError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise DataError(
-                f"is not a manifest: {str(error).splitlines()[0]}",
+                f"is not a manifest: {(str(error) or type(error).__name__).splitlines()[0]}",
                 path=str(file),
                 hint="Make one with: unmask data prepare auto FOLDER OUT",
             ) from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from PIL import Image
 
 from unmask import __version__
 from unmask.base.errors import DataError, UsageError
-from unmask.base.files import replacing, write_text
+from unmask.base.files import write_bytes, write_text
 from unmask.data.blend import self_blend_masked
 from unmask.data.items import NO_METHOD, Item
 from unmask.data.prepare import Summary, prepare
@@ -71,8 +71,9 @@ def synth(
         quality = np.random.default_rng([seed, number, 1]).integers(86, 97, 2)
         for label, pixels in enumerate((real, fake)):
             path = f"{('real', 'fake')[label]}/{number:05d}.jpg"
-            with replacing(pictures / path) as temporary:
-                Image.fromarray(pixels).save(temporary, "JPEG", quality=int(quality[label]))
+            content = BytesIO()
+            Image.fromarray(pixels).save(content, "JPEG", quality=int(quality[label]))
+            write_bytes(pictures / path, content.getvalue())
             items.append(Item(path, label, f"{SOURCE}-{number:05d}", SOURCE, METHOD if label else NO_METHOD))
             if on_progress:
                 on_progress(len(items), 4 * pairs)
