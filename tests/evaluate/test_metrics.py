@@ -186,3 +186,14 @@ def test_without_resamples_there_are_values_and_no_intervals() -> None:
     scores = make_scores([True, False] * 20, [1.0, 0.0] * 20)
     found = estimates(scores, [str(i) for i in range(40)], by=("auc",), draws=0)["auc"]
     assert found == {"value": 1.0, "low": None, "high": None}
+
+
+def test_without_one_class_its_precision_is_not_defined() -> None:
+    found = values(make_scores([False] * 4, [5.0, -5.0, -5.0, -5.0]))
+    assert found["false_positives"] == 0.25
+    assert found["precision_real"] == 1.0
+    assert np.isnan([found[name] for name in ("precision", "found", "f1", "auc")]).all()
+    found = values(make_scores([True] * 4, [5.0, -5.0, -5.0, -5.0]))
+    assert found["found"] == 0.25
+    assert found["precision"] == 1.0
+    assert np.isnan([found[name] for name in ("precision_real", "recall_real", "f1_real", "auc")]).all()

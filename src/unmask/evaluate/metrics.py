@@ -87,6 +87,8 @@ def _rates(s: Scores, w: Array) -> dict[str, Array]:
     missed, cleared = w @ (s.fake & s.called_real).astype(float), w @ (~s.fake & s.called_real).astype(float)
     right_real = seen_reals - alarms
     passed = right_real + fakes - hits  # everything that is not called fake
+    # Without a single fake a precision of 0 would blame the detector for the data.
+    any_fake, any_real = fakes > 0, seen_reals > 0
     found = {
         "coverage_real": _ratio(seen_reals, reals),
         "coverage_fake": _ratio(seen_fakes, fakes),
@@ -96,12 +98,12 @@ def _rates(s: Scores, w: Array) -> dict[str, Array]:
         "cleared": _ratio(cleared, seen_reals),
         "inconclusive_fake": _ratio(seen_fakes - hits - missed, fakes),
         "inconclusive_real": _ratio(seen_reals - alarms - cleared, seen_reals),
-        "precision": _ratio(hits, hits + alarms),
-        "f1": _ratio(2 * hits, hits + alarms + fakes),
+        "precision": _ratio(hits, any_fake * (hits + alarms)),
+        "f1": _ratio(2 * hits, any_fake * (hits + alarms + fakes)),
         "accuracy": _ratio(hits + right_real, fakes + seen_reals),
-        "precision_real": _ratio(right_real, passed),
+        "precision_real": _ratio(right_real, any_real * passed),
         "recall_real": _ratio(right_real, seen_reals),
-        "f1_real": _ratio(2 * right_real, passed + seen_reals),
+        "f1_real": _ratio(2 * right_real, any_real * (passed + seen_reals)),
     }
     share = _ratio(fakes, fakes + seen_reals)
     for name, of_fake in (("precision", "precision"), ("recall", "found"), ("f1", "f1")):
