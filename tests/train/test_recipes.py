@@ -16,7 +16,7 @@ from unmask.train.recipe import Recipe, load_recipe, packaged_recipes
 
 pytestmark = pytest.mark.train
 
-OURS = {"default", "demo"}
+OURS = {"default", "demo", "own"}
 ALL = "all"
 
 INCEPTION_LAST_8 = [
