@@ -37,6 +37,8 @@ SCHEMA: dict[str, Any] = {
 }
 """Column -> type. Boxes and the five landmarks (x, y, x, y, ...) are pixels of the upright picture at ``path``."""
 
+LEAVES_ROOT = r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z]:|\x00"
+"""What :func:`unmask.data.items.stays_below` refuses, for a whole column at once."""
 BOX = ("x0", "y0", "x1", "y1")
 _NEEDED = ("root", "path", "label", "split", "group", "source", "method")
 _KEY = "unmask"
@@ -208,8 +210,7 @@ class Manifest:
             f"The manifest names {', '.join(self.roots) or 'none'}",
         )
         refuse(
-            # As stays_below says it, for a whole column at once.
-            pl.col("path").str.contains(r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z]:|\x00"),
+            pl.col("path").str.contains(LEAVES_ROOT),
             "a path that leaves its root",
             "Paths are relative to a root and stay below it",
         )
