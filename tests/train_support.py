@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,3 +78,31 @@ def table_of(out: Path) -> list[dict[str, float]]:
     """The rows of a run's ``metrics.csv``."""
     with (out / "metrics.csv").open(newline="") as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+@contextmanager
+def command(recipe: Recipe, data: Manifest, out: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """``unmask train`` in a process group of its own."""
+    file = out.parent / "recipe.yaml"
+    import yaml
+
+    file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
+    manifest = data.roots["src"] / "manifest.parquet"
+    words = ["train", str(file), "--data", str(manifest), "--out", str(out), "--no-test", *options]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "unmask", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    ) as process:
+        yield process
+
+
+def wait_for(file: Path, process: subprocess.Popen[str], seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not file.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert file.exists(), process.stderr.read() if process.stderr and process.poll() is not None else "too slow"

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from train_support import Watch, changed, table_of
+from train_support import Watch, changed, command, table_of, wait_for
 
 pytest.importorskip("lightning", reason="needs the extra [train]")
 
 import torch
-import yaml
 
 from unmask.data.manifest import Manifest
 from unmask.model import load_bundle
@@ -82,32 +77,6 @@ def test_a_recipe_by_epochs_is_resumed_from_its_own_folder(
 
 
 STEPS = {"samples": 320, "batch": 8, "epoch_samples": 160, "checkpoint_minutes": 1e-6, "ema": 0.5}
-
-
-@contextmanager
-def command(recipe: Recipe, data: Manifest, out: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """``unmask train`` in a process group of its own."""
-    file = out.parent / "recipe.yaml"
-    file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
-    manifest = data.roots["src"] / "manifest.parquet"
-    words = ["train", str(file), "--data", str(manifest), "--out", str(out), "--no-test", *options]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        [sys.executable, "-m", "unmask", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        start_new_session=True,
-    ) as process:
-        yield process
-
-
-def wait_for(file: Path, process: subprocess.Popen[str], seconds: float = 240) -> None:
-    deadline = time.monotonic() + seconds
-    while not file.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert file.exists(), process.stderr.read() if process.stderr and process.poll() is not None else "too slow"
 
 
 @pytest.mark.slow
