@@ -207,8 +207,19 @@ def test_damage_that_makes_the_reader_panic(tmp_path: Path, monkeypatch: pytest.
         raise pl.exceptions.PanicException("assertion `left == right` failed")
 
     monkeypatch.setattr(pl, "read_parquet", panic)
+    (tmp_path / "m.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match="is not a manifest: assertion"):
         Manifest.read(tmp_path / "m.parquet")
+
+
+def test_a_folder_or_nothing_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no such file") as caught:
+        Manifest.read(tmp_path / "none.parquet")
+    assert "unmask data prepare" in caught.value.hint
+    manifest(row()).write(tmp_path / "manifest.parquet")
+    with pytest.raises(DataError, match="is a folder") as caught:
+        Manifest.read(tmp_path)
+    assert caught.value.hint == f"Give {tmp_path / 'manifest.parquet'}"
 
 
 def test_missing_columns_and_wrong_types_are_named(tmp_path: Path) -> None:

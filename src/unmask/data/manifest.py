@@ -43,6 +43,7 @@ BOX = ("x0", "y0", "x1", "y1")
 _NEEDED = ("root", "path", "label", "split", "group", "source", "method")
 _KEY = "unmask"
 _COMMENT = "#unmask "
+_MAKE = "Make one with: unmask data prepare auto FOLDER OUT"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,13 @@ class Manifest:
         Raises:
             DataError: It is not a manifest, or breaks one of the rules of :meth:`check`.
         """
+        if not file.exists() or file.is_dir():
+            inside = file / "manifest.parquet"
+            raise DataError(
+                "is a folder, not a manifest" if file.is_dir() else "there is no such file",
+                path=str(file),
+                hint=f"Give {inside}" if inside.is_file() else _MAKE,
+            )
         try:
             table, meta = _read_parquet(file) if file.suffix == ".parquet" else _read_csv(file)
         # Of some damage Polars says that it must not happen; that is no Exception.
@@ -78,7 +86,7 @@ class Manifest:
             raise DataError(
                 f"is not a manifest: {(str(error) or type(error).__name__).splitlines()[0]}",
                 path=str(file),
-                hint="Make one with: unmask data prepare auto FOLDER OUT",
+                hint=_MAKE,
             ) from error
         missing = [name for name in _NEEDED if name not in table.columns]
         if missing:
