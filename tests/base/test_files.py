@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import stat
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support import small_files
-from unmask.base.files import cannot_write, new_beside, replacing, sha256_of, write_bytes, write_text
+from unmask.base.files import Records, cannot_write, new_beside, replacing, sha256_of, write_bytes, write_text
 
 
 def test_a_block_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -90,3 +92,29 @@ def test_a_place_that_is_not_there_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="file") as caught:
         write_bytes(tmp_path / "file" / "a.bin", b"x")
     assert str(tmp_path / "file") in str(caught.value.filename)
+
+
+class Interrupted(io.FileIO):
+    """Takes half of what it is given; then the user has had enough."""
+
+    times = 0
+
+    def write(self, data: Any) -> int:
+        self.times += 1
+        if self.times == 4:
+            raise KeyboardInterrupt
+        return super().write(data[: max(1, len(data) // 2)] if self.times == 3 else data)
+
+
+def test_records_stay_whole_whatever_ends_them(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("older\n")
+    with Interrupted(path, "a") as file:
+        records = Records(file, path)
+        records.write("one\n")
+        records.write("two\n")
+        with pytest.raises(KeyboardInterrupt):
+            records.write("a longer one\n")
+        assert path.read_text() == "older\none\ntwo\n"
+        records.write("three\n")
+    assert path.read_text() == "older\none\ntwo\nthree\n"

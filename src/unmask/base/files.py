@@ -115,10 +115,13 @@ class Records:
         try:
             while data:
                 data = data[self.file.write(data) :]
-        except OSError as error:
+        except BaseException as error:
+            # A second Ctrl-C may come in the middle too.
             self.file.seek(self._whole)
             self.file.truncate()
-            raise cannot_write(error, self._name, hint=self._hint) from error
+            if isinstance(error, OSError):
+                raise cannot_write(error, self._name, hint=self._hint) from error
+            raise
         self._whole += size
 
 
