@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 pytest.importorskip("torch", reason="needs the extra [train]")
 
 from unmask.cli import main
+from unmask.cli.fetching import fetched_data
 from unmask.train.recipe import load_recipe, packaged_recipes
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def test_show_gives_a_file_that_is_the_recipe(name: str, capsys: pytest.CaptureF
 
 
 def test_tutorials_name_the_figure_they_answer_to(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in set(packaged_recipes()) - {"default", "demo"}:
+    for name in set(packaged_recipes()) - {"default", "demo", "own"}:
         main(["recipes", "show", name])
         assert "# Published: " in capsys.readouterr().out, name
 
@@ -82,3 +84,34 @@ def test_augment_preview(data: Manifest, tmp_path: Path, capsys: pytest.CaptureF
     assert np.abs(cells[1] - cells[2]).mean() > 1
     assert main(["data", "augment-preview", "default", str(manifest), "--sheet", str(sheet)]) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def test_training_without_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "vgg16-last5", "--out", str(tmp_path / "run")]) == 2
+    assert "--data is missing" in capsys.readouterr().err
+    assert load_recipe("cnn-scratch").data == "kaggle:manjilkarki/deepfake-and-real-images"
+
+
+def test_a_recipe_that_names_a_set_gets_it(
+    data: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As from Kaggle, but out of an archive that was downloaded by hand."""
+    monkeypatch.setenv("UNMASK_HOME", str(tmp_path / "home"))
+    with ZipFile(tmp_path / "set.zip", "w") as archive:
+        for row in data.table.iter_rows(named=True):
+            split = {"train": "Train", "val": "Validation"}[row["split"]]
+            label = "Fake" if row["label"] else "Real"
+            archive.write(data.file(row), f"Dataset/{split}/{label}/{row['path']}")
+    for _ in range(2):
+        file = fetched_data(str(tmp_path / "set.zip"), "none")
+        assert file.is_relative_to(tmp_path / "home")
+        assert len(type(data).read(file)) == len(data)
+    assert "which the recipe names" in capsys.readouterr().err
+
+
+def test_weights_of_the_command_line(data: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = str(data.roots["src"] / "manifest.parquet")
+    (tmp_path / "w.h5").write_bytes(b"no HDF5")
+    given = ["train", "resnet50-transfer", "--data", manifest, "--out", str(tmp_path / "run"), "--set", "crop.size=64"]
+    assert main([*given, "--weights", str(tmp_path / "w.h5")]) == 1
+    assert "VGG16 and VGG19 only" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("torch", reason="needs the extra [train]")
 
@@ -24,8 +25,14 @@ pytestmark = [pytest.mark.train, pytest.mark.data, pytest.mark.slow]
 
 COUNTS = {"train": 16, "val": 10, "test": 4}
 FOLDERS = {"train": "Train", "val": "Validation", "test": "Test"}
-# Photographs of a set of 2007 and what a diffusion model draws: even a network that saw 32 pictures tells them apart.
-KINDS = {"Real": ("lfw", "none"), "Fake": ("synthetic-sdxl", "sdxl")}
+KINDS = {"Real": ("140k", "none"), "Fake": ("140k", "stylegan")}
+CANDIDATES = 110
+
+
+def brightness(file: Path) -> float:
+    with Image.open(file) as image:
+        image.draft("L", (32, 32))
+        return float(np.asarray(image.convert("L")).mean())
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +46,10 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
             target = folder / FOLDERS[split] / label
             target.mkdir(parents=True)
             fitting = [r for r in rows if (r["source"], r["method"], r["split"]) == (source, method, split)]
-            for row in fitting[:: len(fitting) // count][:count]:
+            # The brightest of the one, the darkest of the other: a network that saw 32 pictures a few times can learn
+            # that, and what has learnt nothing gets no bundle.
+            fitting = sorted(fitting[:CANDIDATES], key=lambda row: brightness(root / row["path"]))
+            for row in fitting[-count:] if label == "Real" else fitting[:count]:
                 shutil.copy(root / row["path"], target / row["path"].replace("/", "-"))
     return folder
 
@@ -60,15 +70,15 @@ def manifests(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return made
 
 
-@pytest.mark.parametrize("name", sorted(set(packaged_recipes()) - {"default", "demo"}))
+@pytest.mark.parametrize("name", sorted(set(packaged_recipes()) - {"default", "demo", "own"}))
 def test_trained_exported_analysed(name: str, manifests: dict[str, Manifest], pictures: Path, tmp_path: Path) -> None:
     from unmask.train.run import train
 
     size = 128 if "incep" in name else 64
-    changes = [f"crop.size={size}", "network.weights=none", "schedule.epochs=2", "schedule.batch=8"]
-    changes += ["schedule.lr=1e-3"]  # from random weights the published rates do nothing in eight steps
-    later = [[min(at, 1), what] for at, what in load_recipe(name).schedule.unfreeze]
-    changes += [f"schedule.unfreeze={later}"]
+    changes = [f"crop.size={size}", "network.weights=none", "schedule.epochs=3", "schedule.batch=8"]
+    # From random weights the published rates do nothing in twelve steps, and frozen random layers pass nothing on:
+    # what is frozen is proven in test_recipes.py.
+    changes += ["schedule.lr=1e-3", "schedule.unfreeze=[]"]
     recipe = load_recipe(name, changes)
     if recipe.crop.faces not in manifests:
         pytest.skip("needs the extra [dlib]")

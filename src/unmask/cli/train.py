@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,8 +10,9 @@ import typer
 
 from unmask.base.errors import UnmaskError, UsageError
 from unmask.cli.app import FAILED, OK, say
+from unmask.cli.fetching import fetched_data
 from unmask.cli.measuring import Bar, read_manifests
-from unmask.cli.options import RUN, Debug, Manifests, Quiet, Roots
+from unmask.cli.options import RUN, Debug, Quiet, Roots
 from unmask.cli.stopping import Stop
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ unmask train default --data a.parquet --data b.parquet --out runs/small --set tr
 
 unmask train mine.yaml --data prepared/manifest.parquet --out runs/mine --set schedule.lr=1e-4 --set crop.size=160
 
+unmask train vgg16-last5 --data prepared/manifest.parquet --out runs/vgg --weights vgg16_notop.h5
+
 unmask train default --data prepared/manifest.parquet --out runs/first --resume
 
 unmask train default --data prepared/manifest.parquet --out runs/three --seeds 3
@@ -43,8 +47,19 @@ them, `unmask plot RUN...` draws the curves of several runs.
 @app.command(epilog=_EPILOG)
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a packaged recipe, or a YAML file.")],
-    data: Manifests,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Run folder.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data",
+            metavar="MANIFEST",
+            help="Made by `unmask data prepare`; repeatable. A recipe that names a set (cnn-scratch) fetches it.",
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="WHAT", help="Start from imagenet, none or a FILE, whatever the recipe says."),
+    ] = None,
     change: Annotated[
         list[str] | None,
         typer.Option(
@@ -91,7 +106,11 @@ def train(
     from unmask.train.after import can_test
     from unmask.train.recipe import load_recipe
 
-    chosen = load_recipe(recipe, change or [])
+    change = change or []
+    if weights is not None:
+        change = [*change, f"network.weights={json.dumps(weights)}"]
+    chosen = load_recipe(recipe, change)
+    data = data or [fetched_data(chosen.data, chosen.crop.faces, quiet=quiet)]
     manifest = read_manifests(data, root or [])
     # Before torch is loaded and anything is written.
     for split in ("train", "val"):
@@ -102,7 +121,7 @@ def train(
     if seeds is not None:
         first = chosen.seed
         command = ["train", recipe]
-        for option, values in (("--data", data), ("--set", change or []), ("--root", root or [])):
+        for option, values in (("--data", data), ("--set", change), ("--root", root or [])):
             command += [word for value in values for word in (option, str(value))]
         command += ["--cache", str(cache or out / "cache"), "--workers", str(workers), "--draws", str(draws)]
         command += [word for word, on in (("--no-test", no_test), ("--quiet", quiet), ("--debug", debug)) if on]

@@ -23,6 +23,7 @@ from unmask.model import Card, TrainingSet, load_bundle, pack
 from unmask.train.compress import HELD_CROPS, Held, compress, crops_of, hold, require
 from unmask.train.network_recipe import HeadRecipe, NetworkRecipe
 from unmask.train.recipe import Recipe
+from unmask.train.weights import record_of
 
 TERMS_UNKNOWN = "not stated; see the data set"
 
@@ -103,8 +104,11 @@ def _pack(graph: Path, manifest: Manifest, recipe: Recipe, out: Path) -> str:
 
 
 def architecture(recipe: Recipe) -> str:
-    """The network in words, for the card."""
-    network = recipe.network
+    """The network in words, for the card, with the terms of its start weights."""
+    return f"{_network(recipe.network)}{_start(recipe.network)}"
+
+
+def _network(network: NetworkRecipe) -> str:
     if network.two_maps:
         return f"{network.backbone}; evidence maps at stride 16 and 32, added; logit = mean of the map + bias"
     if network.module is not None:
@@ -115,6 +119,13 @@ def architecture(recipe: Recipe) -> str:
     pooled = "average pooling" if head.pool == "avg" else "flattened"
     map_is = "class-activation map" if not head.dense else "HiResCAM"
     return f"{body}; {pooled}; dense {'-'.join(map(str, widths))}; evidence map: {map_is}"
+
+
+def _start(network: NetworkRecipe) -> str:
+    if network.weights != "imagenet":
+        return "; from random weights" if network.weights == "none" else "; started from weights of a file"
+    record = record_of(network.backbone)
+    return f"; started from {record.note} ({record.terms})"
 
 
 def _map_of(network: NetworkRecipe) -> str:
