@@ -23,6 +23,7 @@ from unmask.evaluate.calibrate import (
     samples,
     with_calibration,
 )
+from unmask.evaluate.platt import fit_shift
 from unmask.evaluate.predict import SCHEMA
 from unmask.evaluate.thresholds import Limits
 from unmask.model import Card, Level, decide, p_fake
@@ -210,3 +211,35 @@ def test_command_line(bundle_file: Path, manifest: Any, tmp_path: Path, capsys: 
     assert main(["evaluate", str(new), *data, "--out", str(out)]) == 2
     assert main(["evaluate", str(new), "--data", str(tmp_path / "none.parquet"), "--out", str(tmp_path / "x")]) == 1
     assert not (tmp_path / "x").exists()
+
+
+def test_a_few_rows_whose_highest_is_a_real_still_make_a_card() -> None:
+    """As of a first run on a small folder: the worst false alarms lie above every fake."""
+    rows = [(0, z) for z in (-1.2, -0.8, -0.5, -0.3, -0.2, 0.1, 2.0, 2.5)] + [
+        (1, z) for z in (-0.4, 0.0, 0.2, 0.4, 0.6, 0.9, 1.1, 1.4)
+    ]
+    facts = {"root": "src", "split": "val", "faces": 1, "x0": 0.0, "y0": 0.0, "x1": 50.0, "y1": 50.0, "source": "a"}
+    full = [
+        facts | {"path": f"{i}.jpg", "group": f"{i}", "label": label, "logit": z, "method": "m" if label else "none"}
+        for i, (label, z) in enumerate(rows)
+    ]
+    levels = calibrate(pl.DataFrame(full, schema=SCHEMA)).levels
+    single, many = level(levels, "picture"), level(levels, "picture", 20)
+    assert many.scale > 0
+    assert many.scale == pytest.approx(single.scale), "no scale of its own rises"
+    # The highest of twenty lies higher by chance alone, so the same logit says less.
+    assert many.shift < single.shift
+    for one in levels:
+        assert 0 < one.thresholds.likely_real <= one.thresholds.likely_fake < 1
+
+
+def test_a_shift_alone_brings_the_mean_to_the_target() -> None:
+    rng = np.random.default_rng(0)
+    fake = rng.random(60) < 0.5
+    logit, weights = rng.normal(size=60) * 3, rng.random(60)
+    scale, shift = fit_shift(fake, logit, weights, 0.7)
+    assert scale == 0.7
+    share = np.where(fake, 0.5 / weights[fake].sum(), 0.5 / weights[~fake].sum()) * weights
+    sizes = weights[fake].sum(), weights[~fake].sum()
+    target = 0.5 * (sizes[0] + 1) / (sizes[0] + 2) + 0.5 / (sizes[1] + 2)
+    assert share @ (1 / (1 + np.exp(-(scale * logit + shift)))) == pytest.approx(target, abs=1e-9)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unmask.analysis.segments import WINDOW_S
 from unmask.base.errors import DataError
 from unmask.evaluate.metrics import balance, expected_calibration_error
-from unmask.evaluate.platt import fit_platt, sigmoid
+from unmask.evaluate.platt import fit_platt, fit_shift, sigmoid
 from unmask.evaluate.thresholds import STRENGTH, Choice, Limits, Sample, likely_fake, likely_real, settle
 from unmask.model import Card, Level, Thresholds
 from unmask.model.card import LevelKind
@@ -166,14 +166,23 @@ def _level(kind: LevelKind, faces: int, fit: _Fit, low: Choice, high: Choice, fi
 
 
 def _fit_highest(reals: Sample, fakes: Sample, faces: int) -> _Fit:
-    """Platt scaling on the exact distribution of the highest of ``faces`` logits."""
+    """Platt scaling on the exact distribution of the highest of ``faces`` logits.
+
+    Where the highest logit of all is a real one, the highest of many reals lies above the highest of as many with a
+    fake among them: no rising scale fits, though single faces are told apart. There the scale of single faces stands.
+    """
     z, real, fake = order_statistics(reals, fakes, faces)
     logit = np.concatenate([z, z])
     truth = np.repeat([False, True], len(z))
     weights = np.concatenate([real, fake])
     rows = weights > 0
     logit, truth, weights = logit[rows], truth[rows], weights[rows]
-    scale, shift = fit_platt(truth, logit, weights)
+    try:
+        scale, shift = fit_platt(truth, logit, weights)
+    except DataError:
+        if faces == 1:
+            raise
+        scale, shift = fit_shift(truth, logit, weights, _fit_highest(reals, fakes, 1).scale)
     even = balance(truth, weights[None])
     ece = expected_calibration_error(truth, sigmoid(scale * logit + shift), even)
     return _Fit(scale, shift, float(ece[0]))

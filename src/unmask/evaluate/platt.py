@@ -31,13 +31,7 @@ def fit_platt(fake: NDArray[np.bool_], logit: Array, weights: Array, *, prior: f
     Raises:
         DataError: A class is missing, or the logit does not rise from real to fake.
     """
-    n_fake, n_real = float(weights[fake].sum()), float(weights[~fake].sum())
-    if n_fake <= 0 or n_real <= 0:
-        raise DataError(
-            "calibration needs real and fake rows with a face", hint="See the counts with: unmask data show MANIFEST"
-        )
-    target = np.where(fake, (n_fake + 1) / (n_fake + 2), 1 / (n_real + 2))
-    share = np.where(fake, prior / n_fake, (1 - prior) / n_real) * weights
+    target, share = _targets(fake, weights, prior)
     # Newton is run on standardised scores, so that one size of step fits every network.
     centre = float(share @ logit)
     spread = float(np.sqrt(share @ (logit - centre) ** 2)) or 1.0
@@ -65,6 +59,41 @@ def fit_platt(fake: NDArray[np.bool_], logit: Array, weights: Array, *, prior: f
             hint="Check the labels (1 = fake) and the bundle",
         )
     return a / spread, b - a * centre / spread
+
+
+def fit_shift(
+    fake: NDArray[np.bool_], logit: Array, weights: Array, scale: float, *, prior: float = 0.5
+) -> tuple[float, float]:
+    """As :func:`fit_platt` with a given scale: only the shift is fitted, so that the mean score is the mean target.
+
+    Returns:
+        ``scale`` and the shift.
+
+    Raises:
+        DataError: A class is missing.
+    """
+    target, share = _targets(fake, weights, prior)
+    # The mean score rises with the shift: halving finds it to the last digit.
+    reach = 50 + float(np.abs(scale * logit).max())
+    low, high = -reach, reach
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        if float(share @ (sigmoid(scale * logit + middle) - target)) > 0:
+            high = middle
+        else:
+            low = middle
+    return scale, (low + high) / 2
+
+
+def _targets(fake: NDArray[np.bool_], weights: Array, prior: float) -> tuple[Array, Array]:
+    """Platt's targets, and the share of each row in the whole."""
+    n_fake, n_real = float(weights[fake].sum()), float(weights[~fake].sum())
+    if n_fake <= 0 or n_real <= 0:
+        raise DataError(
+            "calibration needs real and fake rows with a face", hint="See the counts with: unmask data show MANIFEST"
+        )
+    target = np.where(fake, (n_fake + 1) / (n_fake + 2), 1 / (n_real + 2))
+    return target, np.where(fake, prior / n_fake, (1 - prior) / n_real) * weights
 
 
 def sigmoid(z: Array | float) -> Array:
