@@ -303,7 +303,8 @@ def _print_counts(manifest: Manifest) -> None:
 
 def _print_left_out(summary: Summary) -> None:
     for reason, number in summary.reasons.items():
-        say(f"left out {number}: {reason}")
+        first = next(item.path for item in summary.left_out if item.reason == reason)
+        say(f"left out {number:,}: {reason} ({first}{', ...' if number > 1 else ''})")
     if summary.left_out:
         say(f"each is named in {summary.file.parent / 'left_out.csv'}")
 
