@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module, resources
@@ -178,7 +179,7 @@ def _from_hub(file: hub.HubFile, record: Record) -> Path:
         wanted = known or hub.promised(file)
         if wanted is None:
             raise DownloadError("the Hub has no hash of it on record", path=str(file), hint=WAYS)
-        hub.download(file, target, wanted, show=True)
+        hub.download(file, target, wanted, show=sys.stderr.isatty())
     except DownloadError as error:
         raise DownloadError(
             f"the ImageNet weights of {record.architecture} are not at hand, and {error.message}",
