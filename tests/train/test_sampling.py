@@ -7,8 +7,8 @@ import pytest
 pytest.importorskip("yaml", reason="needs the extra [train]")
 
 from unmask.base.errors import DataError
-from unmask.train.recipe import SamplingRecipe
-from unmask.train.sampling import Sampler
+from unmask.train.recipe import SamplingRecipe, steps_of_epoch
+from unmask.train.sampling import EpochSampler, Sampler
 
 # Rows: 6 reals and 6 fakes of a paired source, 40 fakes and 4 reals of others.
 LABELS = [0] * 6 + [1] * 6 + [1] * 40 + [0] * 4
@@ -54,3 +54,36 @@ def test_what_is_not_there_is_named() -> None:
         sampler(fake={"x/faceswap": 1})
     with pytest.raises(DataError, match="nothing has a share"):
         sampler(rest=0, fake={"many/gan": 1})
+
+
+@pytest.mark.parametrize(("rows", "batch"), [(48, 8), (50, 8), (5, 8), (33, 32), (1000, 64)])
+def test_every_row_once_an_epoch(rows: int, batch: int) -> None:
+    """Whole batches; where the last one is filled up, by rows of the same epoch, each at most once more."""
+    labels = [int(row % 3 == 0) for row in range(rows)]
+    made = EpochSampler(labels, balance=False, seed=1)
+    assert len(made) == rows
+    steps = steps_of_epoch(rows, batch)
+    orders = []
+    for epoch in range(3):
+        picks = [pick for step in range(steps) for pick in made.batch(epoch * steps + step, batch)]
+        assert len(picks) == steps * batch
+        counts = Counter(pick.row for pick in picks)
+        assert set(counts) == set(range(rows))
+        assert max(counts.values()) - min(counts.values()) <= 1
+        assert sorted(pick.row for pick in picks[:rows]) == list(range(rows))
+        assert all(pick.label == labels[pick.row] and pick.make == "as-is" for pick in picks)
+        orders.append([pick.row for pick in picks])
+    assert rows < 6 or orders[0] != orders[1] != orders[2], "shuffled anew"
+    again = EpochSampler(labels, balance=False, seed=1)
+    assert again.batch(2 * steps, batch) == made.batch(2 * steps, batch), "a resumed run draws the same"
+
+
+def test_the_rarer_label_is_repeated_until_both_are_alike() -> None:
+    labels = [0] * 30 + [1] * 8
+    made = EpochSampler(labels, balance=True, seed=1)
+    assert len(made) == 60
+    picks = [pick for step in range(6) for pick in made.batch(step, 10)]
+    counts = Counter(pick.row for pick in picks)
+    assert all(counts[row] == 1 for row in range(30))
+    assert sorted({counts[row] for row in range(30, 38)}) == [3, 4]
+    assert sum(pick.label for pick in picks) == 30

@@ -38,3 +38,23 @@ def test_one_clip_of_many_frames_moves_the_threshold_by_one_file_only() -> None:
     result = validate(np.array([*np.linspace(-2, -1, 100), *[9.0] * 96, *[2.0] * 10]), rows)
     assert result.found == pytest.approx(1.0)
     assert result.false["talk"] == 1.0
+
+
+def test_loss_and_accuracy_by_hand() -> None:
+    """ln 2 for a logit of 0, 1 wrong of 4 files; the two frames of a clip are one file."""
+    rows = ValidationRows(
+        [0, 1, 1, 0, 0], ["a"] * 5, ["none", "x", "x", "none", "none"], ["1", "2", "3", "clip", "clip"]
+    )
+    result = validate(np.array([-2.0, 3.0, -1.0, -50.0, 0.0]), rows)
+    each = [np.log1p(np.exp(-2)), np.log1p(np.exp(-3)), np.log1p(np.exp(1)), (0 + np.log(2)) / 2]
+    assert result.loss == pytest.approx(np.mean(each))
+    assert result.accuracy == pytest.approx(3 / 4)
+    assert result.monitored("val_loss") == -result.loss
+    assert result.monitored("val_accuracy") == result.accuracy
+    assert validate(np.array([-900.0, 900.0, 900.0, -900.0, -900.0]), rows).loss == 0.0
+
+
+def test_one_row_of_each_label_is_enough() -> None:
+    result = validate(np.array([-1.0, 1.0]), ValidationRows([0, 1], ["a", "b"], ["none", "x"], ["1", "2"]))
+    assert (result.pooled, result.macro, result.accuracy) == (1.0, 1.0, 1.0)
+    assert 0 <= result.found <= 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,54 @@ from unmask.faces.types import Box
 from unmask.train.recipe import AugmentRecipe
 
 Picture = NDArray[np.uint8]
+Place = tuple[float, float, float, float]
 _BILINEAR = Image.Resampling.BILINEAR
 _FILTERS = (_BILINEAR, _BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.BOX, Image.Resampling.LANCZOS)
+
+
+@dataclass(frozen=True)
+class _Bend:
+    """A turn about the crop's centre by ``angle``, after each row was moved sideways by ``slope`` times its height.
+
+    Attributes:
+        angle: In radians.
+        slope: Tangent of the angle of the slant.
+    """
+
+    angle: float
+    slope: float
+
+    @classmethod
+    def drawn(cls, recipe: AugmentRecipe, rng: np.random.Generator) -> _Bend:
+        angle, slope = 0.0, 0.0
+        if rng.random() < recipe.rotate:
+            angle = math.radians(rng.uniform(-1, 1) * recipe.rotate_degrees)
+        if recipe.shear and rng.random() < recipe.shear:
+            slope = math.tan(math.radians(rng.uniform(-1, 1) * recipe.shear_degrees))
+        return cls(angle, slope)
+
+    @property
+    def grow(self) -> float:
+        """Side of the upright square around the bent one, over its side; 1 where nothing is bent."""
+        along, across, wide = abs(math.cos(self.angle)), abs(math.sin(self.angle)), 1 + abs(self.slope)
+        return max(wide * along + across, wide * across + along)
+
+    def apply(self, image: Image.Image, place: Place, rng: np.random.Generator) -> tuple[Image.Image, Place]:
+        """Bend the picture; where it ends too early the crop shrinks so far that no corner lies outside."""
+        left, top, right, bottom = place
+        cx, cy = (left + right) / 2, (top + bottom) / 2
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        a, b, d, e = cos, cos * self.slope + sin, -sin, cos - sin * self.slope
+        bent = image.transform(
+            image.size,
+            Image.Transform.AFFINE,
+            (a, b, cx - a * cx - b * cy, d, e, cy - d * cx - e * cy),
+            Image.Resampling.BICUBIC if rng.random() < 0.5 else _BILINEAR,
+        )
+        # A pixel less than there is: the filters look beside the place that they are asked for.
+        reach = max(1.0, min(cx, cy, image.width - cx, image.height - cy) - 1)
+        half = min((right - left) / 2, reach / self.grow)
+        return bent, (cx - half, cy - half, cx + half, cy + half)
 
 
 def jittered_square(box: Box, width: int, height: int, recipe: AugmentRecipe, rng: np.random.Generator) -> Box:
@@ -47,7 +94,8 @@ def augment(pixels: Picture, box: Box, size: int, recipe: AugmentRecipe, rng: np
     """
     height, width = pixels.shape[:2]
     left, top, right, bottom = jittered_square(box, width, height, recipe, rng)
-    pad = 2 + int(2 * (right - left) / size)
+    bend = _Bend.drawn(recipe, rng)
+    pad = 2 + int(2 * (right - left) / size) + int((bend.grow - 1) * (right - left) / 2)
     x, y = max(0, int(left) - pad), max(0, int(top) - pad)
     image = Image.fromarray(np.ascontiguousarray(pixels[y : int(bottom) + pad + 1, x : int(right) + pad + 1]))
     place = (left - x, top - y, min(right - x, image.width), min(bottom - y, image.height))
@@ -58,10 +106,8 @@ def augment(pixels: Picture, box: Box, size: int, recipe: AugmentRecipe, rng: np
         image = rescale(image, rng.uniform(recipe.rescale_to, 0.95), rng)
     if rng.random() < recipe.encode:
         image = encode(image, recipe.quality, rng)
-    if rng.random() < recipe.rotate:
-        image, place = _turn(image, place, math.radians(rng.uniform(-1, 1) * recipe.rotate_degrees), rng)
-    if recipe.shear and rng.random() < recipe.shear:
-        image, place = _slant(image, place, math.tan(math.radians(rng.uniform(-1, 1) * recipe.shear_degrees)))
+    if bend.grow > 1:
+        image, place = bend.apply(image, place, rng)
     image = image.resize((size, size), _BILINEAR, box=place)
     if rng.random() < recipe.flip:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -110,32 +156,6 @@ def recolour(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     tint = rng.uniform(0.95, 1.05, 3) if rng.random() < 0.4 else np.ones(3)
     table = np.clip(curve[None, :] * tint[:, None] * 255 + 0.5, 0, 255).astype(np.uint8)
     return image.point(table.ravel().tolist())
-
-
-def _turn(
-    image: Image.Image, place: Box, angle: float, rng: np.random.Generator
-) -> tuple[Image.Image, tuple[float, float, float, float]]:
-    """Turn about the crop's centre; the crop shrinks so far that no corner lies outside the picture."""
-    left, top, right, bottom = place
-    cx, cy, half = (left + right) / 2, (top + bottom) / 2, (right - left) / 2
-    turned = image.rotate(
-        math.degrees(angle), Image.Resampling.BICUBIC if rng.random() < 0.5 else _BILINEAR, center=(cx, cy)
-    )
-    reach = min(cx, cy, image.width - cx, image.height - cy)
-    half = min(half, reach / (abs(math.cos(angle)) + abs(math.sin(angle))))
-    return turned, (cx - half, cy - half, cx + half, cy + half)
-
-
-def _slant(image: Image.Image, place: Box, slope: float) -> tuple[Image.Image, Box]:
-    """Move every row sideways by ``slope`` times its height over the crop's centre; the crop shrinks as in a turn."""
-    left, top, right, bottom = place
-    cx, cy = (left + right) / 2, (top + bottom) / 2
-    slanted = image.transform(
-        image.size, Image.Transform.AFFINE, (1, slope, -slope * cy, 0, 1, 0), Image.Resampling.BICUBIC
-    )
-    reach = min(cx, image.width - cx) / (1 + abs(slope))
-    half = min((right - left) / 2, reach, cy, image.height - cy)
-    return slanted, (cx - half, cy - half, cx + half, cy + half)
 
 
 def _noise(image: Image.Image, rng: np.random.Generator) -> Image.Image:
