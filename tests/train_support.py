@@ -101,7 +101,7 @@ def command(recipe: Recipe, data: Manifest, out: Path, *options: str) -> Iterato
         yield process
 
 
-def wait_for(file: Path, process: subprocess.Popen[str], seconds: float = 240) -> None:
+def wait_for(file: Path, process: subprocess.Popen[str], seconds: float = 900) -> None:
     deadline = time.monotonic() + seconds
     while not file.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -90,7 +90,7 @@ def test_killed_and_resumed(recipe: Recipe, data: Manifest, tmp_path: Path, watc
     kept = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"]
     assert 0 < kept < 40
     with command(told, data, tmp_path / "run", "--resume", "--workers", "0") as process:
-        _, said = process.communicate(timeout=300)
+        _, said = process.communicate(timeout=900)
     assert process.returncode == 0 or "do not rise" in said, said
     resumed = state(tmp_path / "run")
     for key, value in state(tmp_path / "whole").items():
@@ -108,7 +108,7 @@ def test_ctrl_c_keeps_the_step_under_way(recipe: Recipe, data: Manifest, tmp_pat
         time.sleep(3)
         assert not (tmp_path / "run" / "last.ckpt").exists()
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=900)
     assert process.returncode == 130, said
     assert "interrupted" in said
     assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] > 0
@@ -121,7 +121,7 @@ def test_two_processes_killed_and_resumed(recipe: Recipe, data: Manifest, tmp_pa
         wait_for(tmp_path / "run" / "last.ckpt", process)
         os.killpg(process.pid, signal.SIGKILL)
     with command(told, data, tmp_path / "run", "--resume") as process:
-        printed, said = process.communicate(timeout=300)
+        printed, said = process.communicate(timeout=900)
     assert process.returncode == 0 or "do not rise" in said, said
     assert [row["step"] for row in table_of(tmp_path / "run")] == [20, 40]
     if process.returncode == 0:

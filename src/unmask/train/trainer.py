@@ -85,7 +85,8 @@ def place_of(recipe: Recipe) -> Place:
 
 def make_trainer(recipe: Recipe, out: Path, steps: int, place: Place, bar: bool = True) -> L.Trainer:
     """A trainer that validates every ``steps`` steps and keeps its last state in ``out``; in a terminal with a bar."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     schedule = recipe.schedule
     callbacks: list[Callback] = [Checkpoints(out / LAST, schedule.checkpoint_minutes)]
     if bar and sys.stderr.isatty():
