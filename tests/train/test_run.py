@@ -99,7 +99,7 @@ def test_data_that_cannot_be_used_are_refused(recipe: Recipe, data: Manifest, tm
         running.train(recipe, one_class, tmp_path / "a")
     with pytest.raises(DataError, match=r"'train' has no rows.*unmask data show"):
         running.train(recipe, Manifest(table.filter(table["split"] == "val"), data.roots), tmp_path / "b")
-    with pytest.raises(DataError, match=r"is not there, like 47 more.*--root"):
+    with pytest.raises(DataError, match=r"is not there; of 48 files of the manifest 48 are missing.*--root"):
         running.train(recipe, Manifest(table, {"src": tmp_path}), tmp_path / "c", say=str)
     assert not (tmp_path / "a").exists()
 

@@ -195,7 +195,7 @@ def _build(
         missing = manifest.missing()
         if missing:
             raise DataError(
-                f"is named by the manifest, but is not there, like {len(missing) - 1} more",
+                f"is not there; of {len(set(files)):,} files of the manifest {len(missing):,} are missing",
                 path=str(missing[0]),
                 hint="Have they moved? Give --root NAME=DIR",
             )
