@@ -12,7 +12,7 @@ from unmask.cli.progress import Bar
 
 
 def fetched_data(what: str | None, faces: str, *, quiet: bool = False) -> Path:
-    """Fetch and prepare a set, unless that is done; both go on where they were when they were broken off.
+    """Fetch and prepare a set, unless that is done; a download that broke off goes on where it was.
 
     Args:
         what: As ``unmask data fetch`` takes it; None where the recipe names none.
@@ -31,9 +31,12 @@ def fetched_data(what: str | None, faces: str, *, quiet: bool = False) -> Path:
     from unmask.data.fetch import fetch
     from unmask.data.prepare import prepare
 
+    out = cache_home() / "prepared" / re.sub(r"[^A-Za-z0-9.-]+", "-", f"{what}-{faces}")
+    done = out / "manifest.parquet"
+    if done.exists():
+        return done
     if not quiet:
         say(f"no --data: fetching {what}, which the recipe names")
     got = fetch(what)
-    out = cache_home() / "prepared" / re.sub(r"[^A-Za-z0-9.-]+", "-", f"{what}-{faces}")
     with Bar("finding faces", quiet=quiet) as bar:
         return prepare(got.layout or "auto", got.folder, out, faces=faces, on_progress=bar.advance).file
