@@ -45,7 +45,7 @@ APART = [(0.6, 0.7, 0.6, 0.65), (0.3, 0.9, 0.5, 0.7), (0.1, 0.97, 0.49, 0.74), (
 @pytest.mark.parametrize(
     ("rows", "best", "verdict", "words"),
     [
-        (FINE, 3, "fine", "accuracy 88.0% and 86.0%"),
+        (FINE, 3, "fine", "accuracy 88.0 % and 86.0 %"),
         (BY_HEART, 2, "overfitting", "since epoch 2 the validation loss has risen from 0.500 to 0.900"),
         (APART, 3, "overfitting", "23 points apart"),
         (NOTHING, 1, "underfitting", "little better than guessing"),

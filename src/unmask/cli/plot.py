@@ -106,7 +106,7 @@ def _table(runs: list[Run]) -> Table:
         test = tested(run.folder) or {}
         table.add_row(
             printable(run.name),
-            f"{best.epoch:g} of {last.epoch:g}",
+            f"{best.epoch:.4g} of {last.epoch:.4g}",
             three(best.train_loss),
             three(best.val_loss),
             percent(best.train_accuracy),

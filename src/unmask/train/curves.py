@@ -145,7 +145,7 @@ FALLING = 0.97
 """Loss of the last third over that of the third before from which down it counts as still falling."""
 
 APART, WEAK = 0.1, 0.65
-"""Accuracy lost from training to validation that is a lot; training accuracy that is little more than guessing."""
+"""Accuracy lost from training to validation that is a lot; accuracy that is little more than guessing."""
 
 
 def gap(epochs: Sequence[Epoch], best: Epoch) -> Gap:
@@ -153,7 +153,7 @@ def gap(epochs: Sequence[Epoch], best: Epoch) -> Gap:
 
     Signs, in this order (Goodfellow, Bengio, Courville, "Deep Learning", 2016, chapters 5.2 and 7.8): a validation loss
     that has risen by a tenth since its lowest while the training loss fell, or ten points of accuracy lost between
-    training and validation: overfitting. Training accuracy below 0.65 at the best epoch: underfitting. Both losses
+    training and validation: overfitting. Accuracy below 0.65 at the best epoch: underfitting. Both losses
     still falling at the end: unfinished.
 
     Args:
@@ -178,10 +178,11 @@ def gap(epochs: Sequence[Epoch], best: Epoch) -> Gap:
             "overfitting",
             f"Overfitting: {words}{why}. More or more varied data, stronger augmentation or fewer epochs would help.",
         )
-    if best.train_accuracy < WEAK:
+    if min(best.train_accuracy, best.val_accuracy) < WEAK:
+        where = " even where it was trained" if best.train_accuracy < WEAK else ""
         return Gap(
             "underfitting",
-            f"Underfitting: {words}, little better than guessing even where it was trained. "
+            f"Underfitting: {words}, little better than guessing{where}. "
             "Train longer, with a higher learning rate or a larger network, or check the labels.",
         )
     if _falling(epochs):
@@ -204,7 +205,7 @@ def _figures(best: Epoch) -> str:
     text = f"at its best ({best}) the loss is {best.train_loss:.3f} in training and "
     text += f"{best.val_loss:.3f} in validation"
     if math.isfinite(best.train_accuracy) and math.isfinite(best.val_accuracy):
-        text += f", accuracy {best.train_accuracy:.1%} and {best.val_accuracy:.1%}"
+        text += f", accuracy {100 * best.train_accuracy:.1f} % and {100 * best.val_accuracy:.1f} %"
     return text
 
 
