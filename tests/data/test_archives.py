@@ -73,6 +73,7 @@ def test_names_that_lead_outside_are_refused_and_nothing_stays(tmp_path: Path, n
     assert [path.name for path in tmp_path.rglob("*")] == ["inside", "a.bin"]
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
 @settings(max_examples=60, deadline=None)
 @given(
     names=st.lists(
