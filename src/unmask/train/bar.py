@@ -42,7 +42,8 @@ class LiveBar(Callback):
         self._bar = Progress(
             *columns, console=Console(stderr=True), transient=True, redirect_stdout=False, refresh_per_second=4
         )
-        self._task = self._bar.add_task("training", total=1.0, completed=_done(pl_module), figures="")
+        self._task = self._bar.add_task("training", total=1.0, figures="")
+        self._bar.update(self._task, completed=_done(pl_module))
         self._at, self._step = time.monotonic(), trainer.global_step
         self._bar.start()
 
