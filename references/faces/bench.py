@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ from teach import still_rows
 
 from unmask.base.errors import UnmaskError
 from unmask.faces.backends import load_backend
-from unmask.faces.search import SearchSpec, search
+from unmask.faces.backends.default import SPEC
+from unmask.faces.search import DEFAULT, search
 from unmask.faces.yunet import YuNet
 
 OURS = Path(__file__).parents[2] / "src/unmask/faces/weights/faces.onnx"
@@ -40,13 +42,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, default=OURS, help="our detector; default: the one in the package")
     parser.add_argument("--yunet", type=Path, help="yunet_n_dynamic.onnx of libfacedetection.train")
     parser.add_argument("--split", action="append", help="default: val and test")
-    parser.add_argument("--threshold", type=float, default=SearchSpec().threshold, help="ours; YuNet-n's is 0.6")
+    parser.add_argument("--threshold", type=float, default=SPEC.threshold, help="ours; YuNet-n's is 0.6")
     parser.add_argument("--pictures", type=int, default=300, help="pictures a condition")
     parser.add_argument("--limit", type=int, default=0, help="pictures a set; 0: all")
     parser.add_argument("--only", action="append", choices=PARTS)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--choose", action="store_true", help="print the cost of thresholds on val and end")
     parser.add_argument("--negatives", type=Path, help="with --choose: folder of faceless val pictures")
+    parser.add_argument("--photos", type=Path, help="more pictures without a face: what faceless_photos.py wrote")
     parser.add_argument("--no-dlib", action="store_true")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
@@ -66,7 +69,7 @@ def finders_for(nets: dict[str, YuNet], threshold: dict[str, float], dlib: bool)
     """Each detector as a function from pixels to faces, with the package's own search around the networks."""
 
     def finder(name: str) -> Any:
-        spec = SearchSpec(threshold=threshold[name])
+        spec = replace(SPEC if name == "unmask" else DEFAULT, threshold=threshold[name])
         return lambda pixels: search(nets[name], pixels, spec=spec)
 
     finders = {name: finder(name) for name in nets}
@@ -85,7 +88,7 @@ def main() -> None:
     paths = {"unmask": args.model, "yunet-n": args.yunet}
     nets = {name: YuNet(path, threads=args.threads) for name, path in paths.items()}
     if args.choose:
-        choose(nets["unmask"], args.data, rows, args.negatives)
+        choose(nets["unmask"], SPEC, args.data, rows, args.negatives)
         return
     threshold = {"unmask": args.threshold, "yunet-n": 0.6}
     finders = finders_for(nets, threshold, not args.no_dlib)
@@ -108,6 +111,8 @@ def main() -> None:
         result["pasted"] = pasted(finders, cases, 60, 6)
     if "faceless" in parts:
         result["faceless"] = alarms(finders, faceless())
+        if args.photos:
+            result["photos"] = alarms(finders, sorted(args.photos.glob("*.png")))
     if "sets" in parts:
         result["sets"] = by_set(finders, args.data, rows, args.limit)
     if args.json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -251,17 +252,18 @@ def alarms(finders: dict[str, Any], paths: list[Path]) -> dict[str, Any]:
     return {"pictures": len(paths), **out}
 
 
-def choose(net: YuNet, data: Path, rows: list[Row], negatives: Path | None) -> None:
+def choose(net: YuNet, spec: SearchSpec, data: Path, rows: list[Row], negatives: Path | None) -> None:
     """What a threshold costs: no face, by set, and alarms in val negatives, for a ladder of thresholds."""
     ladder = (0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8)
+    specs = [replace(spec, threshold=t, candidate=min(t, spec.candidate)) for t in ladder]
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(f"{row.source}-{row.label}", []).append(row)
     for name, group in sorted(groups.items()):
         pixels = [np.asarray(read(data / row.path)) for row in group[:60]]
-        line = [sum(not search(net, p, spec=SearchSpec(threshold=t)) for p in pixels) / len(pixels) for t in ladder]
+        line = [sum(not search(net, p, spec=one) for p in pixels) / len(pixels) for one in specs]
         print(f"{name:32s} {len(pixels):4d} " + " ".join(f"{100 * v:6.2f}" for v in line), flush=True)
     if negatives:
         pixels = [np.asarray(read(p)) for p in sorted(negatives.glob("*.png"))]
-        line = [sum(bool(search(net, p, spec=SearchSpec(threshold=t))) for p in pixels) / len(pixels) for t in ladder]
+        line = [sum(bool(search(net, p, spec=one)) for p in pixels) / len(pixels) for one in specs]
         print(f"{'negatives: alarm in':32s} {len(pixels):4d} " + " ".join(f"{100 * v:6.2f}" for v in line), flush=True)

@@ -390,7 +390,8 @@ class Maker:
         elif kind < (0.42 if large else 0.52):
             canvas = self.crowd(width, height)
         else:
-            canvas = self.scene(width, height, *((0.3, 1.15) if large else (0.09, 1.1)))
+            fills = large and self.rng.random() < 0.35
+            canvas = self.scene(width, height, *((0.75, 1.2) if fills else (0.3, 1.15) if large else (0.09, 1.1)))
         clean = np.asarray(canvas.image.copy()) if canvas.rows and canvas.upright else None
         for row in canvas.rows:
             if row[14] and (row[2:4] - row[:2]).min() > 20 and self.rng.random() < 0.22:

@@ -57,12 +57,13 @@ def markdown(result: dict[str, Any]) -> str:
                 for name, r in result[key].items()
             ]
             text += [f"### {title}\n", table([key, "pictures", *names], rows)]
-    if "faceless" in result:
+    titles = {"faceless": "Faceless pictures in which something is found", "photos": "The same, photographs never used"}
+    for key in (key for key in titles if key in result):
         rows = []
         for name in NAMES:
-            if name in result["faceless"]:
-                found = result["faceless"][name]
+            if name in result[key]:
+                found = result[key][name]
                 which = ", ".join(f"{k} ({v})" for k, v in found.items()) or "none"
-                rows.append([name, f"{len(found)} of {result['faceless']['pictures']}", which])
-        text += ["### Faceless pictures in which something is found\n", table(["detector", "pictures", "which"], rows)]
+                rows.append([name, f"{len(found)} of {result[key]['pictures']}", which])
+        text += [f"### {titles[key]}\n", table(["detector", "pictures", "which"], rows)]
     return "\n".join(text)

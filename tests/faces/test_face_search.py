@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
+from importlib.resources import files
 from itertools import pairwise
 
 import numpy as np
@@ -12,9 +15,16 @@ from PIL import Image
 from skimage import data
 
 from face_scenes import WEIGHTS, backend, is_at, paste, real_data, texture
+from unmask.faces.backends.default import RESOURCE, SPEC
 from unmask.faces.resize import shrink
-from unmask.faces.search import DEFAULT, cuts, iou, merge, overlap_of_smaller, pyramid
+from unmask.faces.search import DEFAULT, cuts, iou, look_alone, merge, overlap_of_smaller, pyramid, settled
 from unmask.faces.types import Face
+from unmask.faces.yunet import YuNet
+
+
+@cache
+def network() -> YuNet:
+    return YuNet(files("unmask.faces").joinpath(RESOURCE).read_bytes(), device="cpu", threads=1)
 
 
 def _found(height: int, width: int, side: int, places: int = 10) -> int:
@@ -181,3 +191,49 @@ def test_faces_of_real_pictures_of_every_kind() -> None:
                     missed.append(path)
     assert len(rows) > 15
     assert len(missed) <= 1, missed
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    side=st.integers(24, 400),
+    x=st.floats(0.1, 0.9),
+    y=st.floats(0.1, 0.9),
+    wrong=st.tuples(*[st.floats(-0.12, 0.12)] * 4),
+)
+def test_the_look_at_one_face_alone_is_at_that_face(
+    side: int, x: float, y: float, wrong: tuple[float, float, float, float]
+) -> None:
+    scene = texture(500, 700).copy()
+    centre = (x * 700, y * 500)
+    paste(scene, side, centre)
+    half = (side / 2, 0.65 * side)
+    box = tuple(
+        middle + sign * reach + error * side
+        for (middle, reach, sign), error in zip(
+            [(centre[0], half[0], -1), (centre[1], half[1], -1), (centre[0], half[0], 1), (centre[1], half[1], 1)],
+            wrong,
+            strict=True,
+        )
+    )
+    x0, y0, x1, y1 = box
+    seen = max(0.0, min(x1, 700) - max(x0, 0)) * max(0.0, min(y1, 500) - max(y0, 0)) / ((x1 - x0) * (y1 - y0))
+    again = look_alone(network(), scene, Face((x0, y0, x1, y1), 0.6), SPEC)
+    if seen > 0.9:
+        assert any(is_at(face, side, centre) for face in again)
+
+
+def test_a_doubtful_find_is_dropped_where_there_is_nothing_and_kept_where_there_is_a_face() -> None:
+    scene = texture(500, 700).copy()
+    paste(scene, 120, (200.0, 250.0))
+    doubtful = [Face((140.0, 172.0, 260.0, 328.0), 0.65), Face((480.0, 180.0, 600.0, 330.0), 0.65)]
+    sure = Face((500.0, 20.0, 600.0, 140.0), 0.95)
+    kept = settled(network(), scene, [*doubtful, sure], SPEC)
+    assert [face.box for face in kept] == [sure.box, doubtful[0].box]
+    assert kept[0].score == 0.95
+    assert 0.7 < kept[1].score < 0.9
+
+
+def test_without_the_look_alone_the_threshold_decides() -> None:
+    faces = [Face((10.0, 10.0, 50.0, 60.0), 0.65), Face((100.0, 10.0, 150.0, 60.0), 0.75)]
+    spec = replace(SPEC, alone=0)
+    assert settled(network(), texture(200, 200), faces, spec) == faces[1:]

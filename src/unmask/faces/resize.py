@@ -1,4 +1,4 @@
-"""Make a picture smaller for a detector, quickly and without aliasing."""
+"""Bring a picture to the size that a detector looks at, quickly and without aliasing."""
 
 from __future__ import annotations
 
@@ -23,3 +23,11 @@ def shrink(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint
     else:
         source = Image.fromarray(np.ascontiguousarray(image))
     return np.asarray(source.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=1.0))
+
+
+def scaled(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Bring an H×W×3 uint8 RGB picture to ``height``×``width``, smaller or larger."""
+    if image.shape[1] >= width and image.shape[0] >= height:
+        return shrink(image, width, height)
+    source = Image.fromarray(np.ascontiguousarray(image))
+    return np.asarray(source.resize((width, height), Image.Resampling.BILINEAR))

@@ -4,18 +4,20 @@ A network of the YuNet family finds faces from about 24 px to about half of what
 at several times, cheapest first, and no longer than needed: whole, at most 640 px; where nothing sure came out or a
 face reaches the frame, reduced inside a black border, which makes a face that fills the picture one of middling size;
 where only small faces or none came out, in overlapping tiles, first at the middle size of a pyramid, then at full size.
+What is not sure after that is looked at once more, alone, at the size that the network knows best: a face is one again,
+the pattern of a leaf or a hand seldom.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unmask.faces.resize import shrink
+from unmask.faces.resize import scaled, shrink
 from unmask.faces.types import Effort, Face
 from unmask.faces.yunet import YuNet
 
@@ -26,6 +28,8 @@ class SearchSpec:
 
     Attributes:
         threshold: Least score of a face that is reported.
+        candidate: Least score with which a face may come out of a look. Below ``sure`` its score is then the mean of
+            that and of the look at it alone.
         sure: From this score on a face ends the search for larger ones.
         whole: Long side of the look at the whole picture.
         quick: The same for ``quick``.
@@ -36,11 +40,15 @@ class SearchSpec:
         tile: Longest side of a tile.
         overlap: Of neighbouring tiles; a face up to this size is whole in at least one of them.
         most_pixels: Larger pictures are reduced to so many pixels before they are cut into tiles.
+        alone: Side of the look at one face alone; 0 leaves it out.
+        around: Side of that look over the face's longer side, before it is reduced.
+        doubts: Most faces of a picture that are looked at alone; of more, those with the highest scores.
         least: Faces below this side, in pixels of the picture, are dropped.
         longest: Most that one side of a box may be of the other.
     """
 
     threshold: float = 0.6
+    candidate: float = 0.6
     sure: float = 0.8
     whole: int = 640
     quick: int = 448
@@ -51,12 +59,19 @@ class SearchSpec:
     tile: int = 640
     overlap: int = 72
     most_pixels: int = 16_000_000
+    alone: int = 0
+    around: float = 2.2
+    doubts: int = 8
     least: float = 20.0
     longest: float = 2.5
 
 
 DEFAULT = SearchSpec()
 _LARGE = 800
+_SAME = 0.4
+"""Intersection over union from which two looks have seen one and the same face."""
+_LOWEST = 0.2
+_MOST_ENLARGED = 0.5
 
 
 def search(
@@ -81,11 +96,11 @@ def search(
     if not sure or any(_fills(face, image, spec) for face in faces):
         for framed in spec.padded if effort == "thorough" else spec.padded[:1]:
             faces = merge(faces + look_padded(net, image, framed, spec))
-            if faces:
+            if any(face.score >= spec.threshold for face in faces):
                 break
         sure = [face for face in faces if face.score >= spec.sure]
     if effort == "quick":
-        return _tidy(faces, spec)
+        return _tidy(settled(net, image, faces, spec), spec)
     for finer in pyramid(image.shape[0], image.shape[1], spec):
         # The smallest sure face tells whether there may be faces that were too small to be seen so far.
         if sure and min(face.size for face in sure) / _factor(longest, side) >= spec.small:
@@ -93,13 +108,13 @@ def search(
         side = finer
         faces = merge(faces + [face for face in look_tiles(net, image, side, spec) if not _is_part(face, faces)])
         sure = [face for face in faces if face.score >= spec.sure]
-    return _tidy(faces, spec)
+    return _tidy(settled(net, image, faces, spec), spec)
 
 
 def look(net: YuNet, image: NDArray[np.uint8], side: int, spec: SearchSpec) -> list[Face]:
     """One pass over the whole picture, reduced to a long side of at most ``side`` (and more than 3/4 of it)."""
     small, factor = _reduced(image, side)
-    return [_moved(face, factor, 0, 0) for face in net.find(small, spec.threshold)]
+    return [_moved(face, factor, 0, 0) for face in net.find(small, spec.candidate)]
 
 
 def look_padded(net: YuNet, image: NDArray[np.uint8], side: int, spec: SearchSpec) -> list[Face]:
@@ -109,7 +124,40 @@ def look_padded(net: YuNet, image: NDArray[np.uint8], side: int, spec: SearchSpe
     top, left = round(height * spec.border), round(width * spec.border)
     canvas = np.zeros((height + 2 * top, width + 2 * left, 3), np.uint8)
     canvas[top : top + height, left : left + width] = small
-    return [_moved(face, factor, -left, -top) for face in net.find(canvas, spec.threshold)]
+    return [_moved(face, factor, -left, -top) for face in net.find(canvas, spec.candidate)]
+
+
+def settled(net: YuNet, image: NDArray[np.uint8], faces: list[Face], spec: SearchSpec) -> list[Face]:
+    """The faces that stay once every doubtful one has been looked at alone, with the score of both looks."""
+    if not spec.alone:
+        return [face for face in faces if face.score >= spec.threshold]
+    kept = [face for face in faces if face.score >= spec.sure]
+    doubtful = sorted((face for face in faces if face.score < spec.sure), key=lambda face: -face.score)
+    for face in doubtful[: spec.doubts]:
+        again = max((o.score for o in look_alone(net, image, face, spec) if iou(face, o) >= _SAME), default=0.0)
+        if (face.score + again) / 2 >= spec.threshold:
+            kept.append(replace(face, score=(face.score + again) / 2))
+    return kept
+
+
+def look_alone(net: YuNet, image: NDArray[np.uint8], face: Face, spec: SearchSpec) -> list[Face]:
+    """One pass over the surroundings of a face, black where the picture ends, brought to a side of ``spec.alone``."""
+    x0, y0, x1, y1 = face.box
+    half = max(x1 - x0, y1 - y0) * spec.around / 2
+    middle_x, middle_y = (x0 + x1) / 2, (y0 + y1) / 2
+    height, width = image.shape[:2]
+    left, right = max(0, round(middle_x - half)), min(width, round(middle_x + half))
+    top, bottom = max(0, round(middle_y - half)), min(height, round(middle_y + half))
+    if right - left < 2 or bottom - top < 2:
+        return []
+    factor = max(2 * half / spec.alone, _MOST_ENLARGED)
+    columns, rows = max(1, round((right - left) / factor)), max(1, round((bottom - top) / factor))
+    part = scaled(image[top:bottom, left:right], columns, rows)
+    # In the middle of its canvas: not where the first look had it, so that the two looks differ.
+    canvas = np.zeros((spec.alone, spec.alone, 3), np.uint8)
+    across, down = (spec.alone - columns) // 2, (spec.alone - rows) // 2
+    canvas[max(0, down) : down + rows, max(0, across) : across + columns] = part[: spec.alone, : spec.alone]
+    return [_moved(f, factor, left / factor - across, top / factor - down) for f in net.find(canvas, _LOWEST)]
 
 
 def pyramid(height: int, width: int, spec: SearchSpec) -> list[int]:
@@ -134,7 +182,7 @@ def look_tiles(net: YuNet, image: NDArray[np.uint8], side: int, spec: SearchSpec
             x, y = round(left * factor), round(top * factor)
             part = image[y : round(bottom * factor), x : round(right * factor)]
             inner = (left > 0, top > 0, right < width, bottom < height)
-            for face in net.find(shrink(part, right - left, bottom - top), spec.threshold):
+            for face in net.find(shrink(part, right - left, bottom - top), spec.candidate):
                 is_cut = _touches(face, right - left, bottom - top, inner)
                 (cut if is_cut else whole).append(_moved(face, factor, left, top))
     # A box that a tile's edge cuts is only worth something where no neighbour has the face whole.
