@@ -4,7 +4,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import statistics
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +19,7 @@ pl = pytest.importorskip("polars")
 pytest.importorskip("matplotlib")
 
 from support import make_card, make_graph
-from unmask.base.errors import DataError
+from unmask.base.errors import DataError, TrainingError
 from unmask.model import pack
 from unmask.train import after, seeds
 
@@ -123,3 +128,41 @@ def test_folders_with_other_runs_are_refused(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("")
     with pytest.raises(DataError, match="holds a run of one seed"):
         seeds.refuse_other_runs(tmp_path, [1, 2], resume=True)
+
+
+def test_a_seed_that_fails_ends_all_and_one_that_is_done_is_left_alone(tmp_path: Path) -> None:
+    write_summary(seeds.folder_of(tmp_path, 1), 0.8, 0.4)
+    said: list[str] = []
+    command = ["train", "no-such-recipe", "--data", "m.parquet"]
+    with pytest.raises(TrainingError, match="the run with seed 2 ended with code 1"):
+        seeds.run_all(tmp_path, [1, 2, 3], command, resume=True, tested=True, say=said.append)
+    assert said[0] == "seed 1 (1 of 3) is done"
+    assert [line.split()[1] for line in said] == ["1", "2"], "the third is not begun"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no process groups")
+def test_an_interrupt_is_handed_on_once_and_waited_for(tmp_path: Path) -> None:
+    note = tmp_path / "ready"
+    program = f"""
+import pathlib, signal, sys, time
+count = 0
+def stop(*_):
+    global count
+    count += 1
+signal.signal(signal.SIGINT, stop)
+pathlib.Path({str(note)!r}).write_text("")
+while not count:
+    time.sleep(0.05)
+time.sleep(1)  # what a run takes to keep its checkpoint
+sys.exit(130 if count == 1 else 1)
+"""
+
+    def press() -> None:
+        while not note.exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    threading.Thread(target=press).start()
+    assert seeds._wait([sys.executable, "-c", program]) == 130
+    assert signal.getsignal(signal.SIGINT) is before
