@@ -21,7 +21,7 @@ def main() -> int:
     manifest, run, compared = out / "set" / "manifest.parquet", out / "run", out / "compared"
     if not sys.stdout.isatty():
         # The tables are what is to be shown, also in a log: without colours there, and as wide as they need.
-        os.environ.update(TTY_COMPATIBLE="1", TERM="dumb", COLUMNS="150", LINES="40")
+        os.environ.update(TTY_COMPATIBLE="1", TERM="dumb", COLUMNS="170", LINES="40")
     from unmask.cli import main as unmask
 
     def step(words: str, *arguments: str) -> int:
