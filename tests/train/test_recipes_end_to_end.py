@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.train, pytest.mark.data, pytest.mark.slow]
 
-COUNTS = {"train": 16, "val": 10, "test": 4}
+COUNTS = {"train": 12, "val": 8, "test": 2}
 FOLDERS = {"train": "Train", "val": "Validation", "test": "Test"}
 KINDS = {"Real": ("140k", "none"), "Fake": ("140k", "stylegan")}
 CANDIDATES = 110

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,6 +186,18 @@ def test_hed_tensors_file() -> None:
     first = network.backbone.net.features[0].weight
     assert 0.01 < float(first.std()) < 1
     assert network.mean.flatten().tolist() == pytest.approx(CAFFE_MEAN, abs=1e-5)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("head", [HEAD, None])
+def test_mobilenets_file(head: dict[str, Any] | None) -> None:
+    file = Path(os.environ["UNMASK_DATA"]).parent / "weights" / "mobilenetv2_100.imagenet.safetensors"
+    if not file.exists():
+        pytest.skip(f"{file.name} is not beside the data")
+    network = build(recipe("mobilenetv2_100", file, head=head), 64)
+    assert network.start.terms == "Apache-2.0"
+    assert network.start.mean == (0.5, 0.5, 0.5)
+    assert float(network.get_submodule("backbone.net.bn2" if head else "bn2").running_var.std()) > 0
 
 
 # Known weights
