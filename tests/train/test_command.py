@@ -24,10 +24,11 @@ from unmask.data.manifest import Manifest
 pytestmark = pytest.mark.train
 
 RECIPE = """name: tiny
-crop: {size: 64}
-network: {weights: none, fine_channels: 16}
+crop: {size: 32}
+network: {weights: none, cnn: {widths: [4, 8], batch_norm: true}, head: {}}
+export: fp32
 sampling: {paired: [stripes]}
-schedule: {samples: 192, batch: 8, epoch_samples: 96, warmup: 0.0, ema: 0.5, lr: 0.002}
+schedule: {samples: 768, batch: 8, epoch_samples: 384, warmup: 0.0, ema: 0.5, lr: 0.01}
 """
 
 
