@@ -110,7 +110,6 @@ def test_ctrl_c_keeps_the_step_under_way(recipe: Recipe, data: Manifest, tmp_pat
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=900)
     assert process.returncode == 130, said
-    assert "interrupted" in said
     assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] > 0
 
 

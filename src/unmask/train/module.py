@@ -193,12 +193,15 @@ class DetectorModule(L.LightningModule):
             )
         if not bool(torch.isfinite(figure)):
             finite = self._last_loss is not None and bool(torch.isfinite(self._last_loss))
-            self._diverged("the gradients are" if finite else f"the loss is {float(self._last_loss or math.nan)},")
+            self._diverged(
+                "the gradients are" if finite else f"the loss is {float(self._last_loss or math.nan)},",
+                self.global_step + 1,
+            )
 
-    def _diverged(self, what: str) -> None:
+    def _diverged(self, what: str, step: int) -> None:
         schedule = self.recipe.schedule
         raise TrainingError(
-            f"{what} no finite number at step {self.global_step + 1} (epoch {self.epochs:.2f})",
+            f"{what} no finite number at step {step} (epoch {self.epochs:.2f})",
             hint=f"Start again with a lower schedule.lr (it is {schedule.lr:g}), schedule.clip=1 or a longer "
             "schedule.warmup" + (", or precision 32-true" if schedule.precision != "32-true" else ""),
         )
@@ -239,7 +242,7 @@ class DetectorModule(L.LightningModule):
             for index, logit in part:
                 logits[index.numpy()] = logit.numpy()
         if not np.isfinite(logits).all():
-            self._diverged("the scores of the validation are")
+            self._diverged("the scores of the validation are", self.global_step)
         result = validate(logits, self._rows)
         schedule = self.recipe.schedule
         figure = result.monitored(schedule.monitor)
