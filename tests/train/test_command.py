@@ -110,11 +110,11 @@ def test_without_a_test(place: Path) -> None:
 def test_seeds_give_mean_and_deviation_and_go_on_after_an_interrupt(place: Path) -> None:
     command = call("tiny.yaml", "--data", "m.parquet", "--out", "runs", "--seeds", 2)
     with subprocess.Popen(command, cwd=place, stderr=subprocess.PIPE, text=True, env=environment()) as run:
-        deadline = time.monotonic() + 600
+        deadline = time.monotonic() + 900
         while not (place / "runs/seed-1/test/metrics.json").exists() and time.monotonic() < deadline:
             assert run.poll() is None, run.stderr.read() if run.stderr else ""
             time.sleep(0.05)
-        while not (place / "runs/seed-2").exists() and time.monotonic() < deadline:
+        while not (place / "runs/seed-2/recipe.yaml").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         os.kill(run.pid, signal.SIGINT)
         _, told = run.communicate(timeout=300)

@@ -90,18 +90,23 @@ def run_all(
 def _wait(line: Sequence[str]) -> int:
     """Run a process and hand each interrupt on to it once: in a terminal it would get it from there as well."""
     group = 0 if os.name == "posix" else None
-    with subprocess.Popen(line, stdout=sys.stderr, process_group=group) as child, _handed_on(child):
-        return child.wait()
+    with subprocess.Popen(line, stdout=sys.stderr, process_group=group) as child, _handed_on(child) as handed:
+        code = child.wait()
+    # Interrupted while it loads its packages, a process ends with whatever error that makes of it.
+    return 130 if handed and code else code
 
 
 @contextmanager
-def _handed_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
+def _handed_on(child: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+    handed: list[int] = []
+
     def hand_on(number: int, frame: object) -> None:  # noqa: ARG001
+        handed.append(number)
         child.send_signal(number)
 
     before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield handed
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
