@@ -1,11 +1,11 @@
-"""Photographs without a face for a second check of false alarms: animals, buildings, hands, instruments, text.
+"""Photographs without a face: animals, buildings, hands, text. Every second one to train on, the others to check.
 
     apt-get download gcompris-qt-data && dpkg -x gcompris-qt-data_*.deb unpacked
-    python references/faces/faceless_photos.py unpacked work/faceless
-    python references/faces/bench.py ... --faceless work/faceless
+    python references/faces/faceless_photos.py unpacked work/photos
+    cp work/photos/train/* work/negatives/train/
+    python references/faces/bench.py ... --photos work/photos/check
 
-They lie in Debian's package ``gcompris-qt-data`` (bookworm, 3.1-2), in Qt resource files. Nothing was ever trained on
-them and no threshold was chosen with them.
+They lie in Debian's package ``gcompris-qt-data`` (bookworm, 3.1-2), in Qt resource files.
 """
 
 from __future__ import annotations
@@ -49,14 +49,19 @@ def pictures(resource: bytes) -> list[Image.Image]:
 
 
 def main() -> None:
-    """Write the pictures into a folder."""
+    """Write the pictures into two folders."""
     unpacked, out = (Path(argument) for argument in sys.argv[1:3])
-    out.mkdir(parents=True, exist_ok=True)
-    for name, kept in KEPT.items():
-        found = pictures((unpacked / f"usr/share/gcompris-qt/rcc/{name}.rcc").read_bytes())
-        for index in kept:
-            found[index].save(out / f"{name}-{index:02d}.png", compress_level=1)
-    print(len(list(out.glob("*.png"))))
+    names = [(name, index) for name in sorted(KEPT) for index in KEPT[name]]
+    found = {name: pictures((unpacked / f"usr/share/gcompris-qt/rcc/{name}.rcc").read_bytes()) for name in KEPT}
+    for number, (name, index) in enumerate(names):
+        folder = out / ("train" if number % 2 else "check")
+        folder.mkdir(parents=True, exist_ok=True)
+        image = found[name][index]
+        if number % 2:
+            image.thumbnail((1200, 1200))
+        # The name is the one by which training knows a background.
+        image.convert("RGBA").save(folder / f"wall-9{number:03d}-{name}-{index:02d}.png", compress_level=1)
+    print({folder.name: len(list(folder.iterdir())) for folder in sorted(out.iterdir())})
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ class Weights:
 
     cls: float = 1.0
     obj: float = 1.0
-    denied: float = 2.0
+    denied: float = 3.0
     box: float = 5.0
     points: float = 0.5
     dense: float = 1.0

@@ -236,7 +236,12 @@ class Maker:
     def background(self, width: int, height: int) -> Image.Image:
         """Anything without a face."""
         kind = self.rng.random()
-        for share, make in ((0.28, self.wall), (0.58, self.place_without_face), (0.7, self.pebbles), (0.8, self.text)):
+        for share, make in (
+            (0.42, self.wall),
+            (0.66, self.place_without_face),
+            (0.76, self.pebbles),
+            (0.84, self.text),
+        ):
             if kind < share:
                 return make(width, height)
         return self.plain(width, height)
@@ -385,9 +390,9 @@ class Maker:
     def sample(self, width: int, height: int) -> Sample:
         """A sample of this size."""
         kind, large = self.rng.random(), min(width, height) >= 512
-        if kind < 0.33:
+        if kind < 0.45:
             canvas = self.nothing(width, height)
-        elif kind < (0.42 if large else 0.52):
+        elif kind < (0.52 if large else 0.6):
             canvas = self.crowd(width, height)
         else:
             fills = large and self.rng.random() < 0.35
