@@ -12,8 +12,9 @@ from unmask.faces.search import DEFAULT
 RESOURCE = "weights/faces.onnx"
 
 SPEC = replace(DEFAULT, threshold=0.7, candidate=0.5, sure=0.85, alone=192)
-"""On 736 validation pictures one loses its face at 0.7 (two at 0.75, four at 0.8); 4 of 69 hard faceless pictures give an
-alarm there (1 at 0.75, which loses a portrait more), 2026-11-21; to see it again: ``references/faces/bench.py --choose``."""
+"""On 736 validation pictures one loses its face at 0.7 (two at 0.75, four at 0.8); 4 of 69 hard faceless pictures
+give an alarm there (1 at 0.75, which loses a portrait more), 2026-11-21; to see it again:
+``references/faces/bench.py --choose``."""
 
 CERTAIN = 0.87
 """Just above the strongest false alarm beside the speakers of the training and validation clips (0.86)."""
