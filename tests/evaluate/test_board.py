@@ -77,7 +77,9 @@ def test_confusion_and_class_report_agree_with_scikit_learn(bundle: Bundle, mani
             assert rows[ours][metric]["value"] == pytest.approx(report[theirs][name]), (ours, metric)
         assert rows[ours]["support"] == report[theirs]["support"]
     for row in rows.values():
-        assert all(row[name]["low"] <= row[name]["value"] <= row[name]["high"] for name in ("precision", "recall", "f1"))
+        assert all(
+            row[name]["low"] <= row[name]["value"] <= row[name]["high"] for name in ("precision", "recall", "f1")
+        )
     # The mean of two classes varies less than the class that varies more.
     wide = max(rows[name]["recall"]["high"] - rows[name]["recall"]["low"] for name in ("fake", "real"))
     assert 0 < rows["mean"]["recall"]["high"] - rows["mean"]["recall"]["low"] < wide
