@@ -60,6 +60,8 @@ def main() -> None:
         return
     manifest = join(Manifest.read(file) for file in given.data)
     run = stages.training_run(given.run)
+    if given.kept:
+        run["kept"] = given.kept
     crop = CropSpec(**run["recipe"]["crop"]) if run else CropSpec(**yaml.safe_load(given.crop))
     work: Path = given.work
     work.mkdir(parents=True, exist_ok=True)
@@ -125,6 +127,7 @@ def arguments() -> argparse.Namespace:
         default=[],
         help="run folder of the training; once a stage, in order",
     )
+    parser.add_argument("--kept", help="which weights the graph holds, where not the best of the last run")
     parser.add_argument("--crop", default="{faces: default, margin: 1.3, size: 224}", help="crop where no run is given")
     parser.add_argument("--faces", default="card", help="card: found anew as `unmask analyze` does; or manifest")
     parser.add_argument("--out", type=Path, default=BUNDLE, help="the bundle; default: the packaged one")

@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-DEFAULT_SHA256 = "d654d56c8d54b5a0a739cad4848f17d0fcc1978c47d03ca9e29c9dd51014897b"
+DEFAULT_SHA256 = "344fcae2e8d71cf398cfcf8ea83408079675243cd09a07cc4a6dc9ba45ff2c3a"
 
 
 def default_bundle() -> Path:
