@@ -152,7 +152,7 @@ def test_training_steps_lower_the_loss_and_the_export_says_the_same(tmp_path: Pa
     torch.manual_seed(0)
     net, teacher = FaceNet((1, 1, 1)), FaceNet((0, 0, 0)).eval()
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
-    losses = [step(net, teacher, optimizer, batch, bf16=False)["total"] for _ in range(25)]
+    losses = [step(net, teacher, optimizer, batch, bf16=False)["total"] for _ in range(40)]
     assert all(np.isfinite(losses))
     assert min(losses[-3:]) < 0.7 * losses[0]
     export(net, tmp_path / "net.onnx")

@@ -17,7 +17,8 @@ pytest.importorskip("matplotlib", reason="needs the extra [data]")
 
 from cli_support import environment
 from unmask.base.errors import DataError
-from unmask.train.curves import draw, gap, read_run, summary, tested
+from unmask.train.curves import draw, gap, read_run, summary
+from unmask.train.curves import tested as figures_of
 
 COLUMNS = ("step", "epoch", "samples", "seconds", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
@@ -102,13 +103,13 @@ def test_a_picture_of_one_and_of_two_runs(tmp_path: Path) -> None:
 
 
 def test_figures_of_the_test_are_read_where_there_are_any(tmp_path: Path) -> None:
-    assert tested(tmp_path) is None
+    assert figures_of(tmp_path) is None
     (tmp_path / "test").mkdir()
     (tmp_path / "test" / "metrics.json").write_text("[]")
-    assert tested(tmp_path) is None
+    assert figures_of(tmp_path) is None
     pooled = {name: {"value": value} for name, value in (("auc", 0.9), ("accuracy", 0.8), ("f1", None))}
     (tmp_path / "test" / "metrics.json").write_text(json.dumps({"detectors": [{"file": {"pooled": pooled}}]}))
-    assert tested(tmp_path) == {"auc": 0.9, "accuracy": 0.8, "f1": None}
+    assert figures_of(tmp_path) == {"auc": 0.9, "accuracy": 0.8, "f1": None}
 
 
 def plot(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
