@@ -233,6 +233,12 @@ def test_a_doubtful_find_is_dropped_where_there_is_nothing_and_kept_where_there_
     assert 0.7 < kept[1].score < 0.9
 
 
+def test_more_doubtful_faces_than_are_looked_at_alone_are_not_lost() -> None:
+    faces = [Face((10.0 + 60 * i, 10.0, 50.0 + 60 * i, 60.0), 0.72 if i else 0.6) for i in range(9)]
+    kept = settled(network(), texture(100, 700), faces, replace(SPEC, doubts=0))
+    assert kept == faces[1:]
+
+
 def test_without_the_look_alone_the_threshold_decides() -> None:
     faces = [Face((10.0, 10.0, 50.0, 60.0), 0.65), Face((100.0, 10.0, 150.0, 60.0), 0.75)]
     spec = replace(SPEC, alone=0)

@@ -12,11 +12,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 from PIL import Image
 
+pytest.importorskip("polars", reason="needs the extra [data]")
 pytest.importorskip("lightning", reason="needs the extra [train]")
+
+import polars as pl
 
 from cli_support import environment
 from unmask.data.manifest import Manifest
@@ -41,6 +43,10 @@ def place(data: Manifest, tmp_path: Path) -> Path:
     Manifest(data.table.with_columns(split), data.roots).write(tmp_path / "m.parquet")
     data.write(tmp_path / "untested.parquet")
     return tmp_path
+
+
+# So long that the second run can be interrupted also on a fast machine.
+LONGER = ("--set", "schedule.samples=9600")
 
 
 def call(*arguments: object) -> list[str]:
@@ -108,7 +114,7 @@ def test_without_a_test(place: Path) -> None:
 
 @pytest.mark.slow
 def test_seeds_give_mean_and_deviation_and_go_on_after_an_interrupt(place: Path) -> None:
-    command = call("tiny.yaml", "--data", "m.parquet", "--out", "runs", "--seeds", 2)
+    command = call("tiny.yaml", "--data", "m.parquet", "--out", "runs", "--seeds", 2, *LONGER)
     with subprocess.Popen(command, cwd=place, stderr=subprocess.PIPE, text=True, env=environment()) as run:
         deadline = time.monotonic() + 900
         while not (place / "runs/seed-1/test/metrics.json").exists() and time.monotonic() < deadline:
@@ -122,10 +128,10 @@ def test_seeds_give_mean_and_deviation_and_go_on_after_an_interrupt(place: Path)
     assert "seed 2 (2 of 2)" in told
     assert not (place / "runs/seeds.json").exists()
     first = (place / "runs/seed-1/bundle.onnx").stat().st_mtime_ns
-    refused = train(place, "tiny.yaml", "--data", "m.parquet", "--out", "runs", "--seeds", 2)
+    refused = train(place, "tiny.yaml", "--data", "m.parquet", "--out", "runs", "--seeds", 2, *LONGER)
     assert refused.returncode == 1
     assert "holds runs already" in refused.stderr
-    done = train(place, "tiny.yaml", "--data", "m.parquet", "--out", "runs", "--seeds", 2, "--resume")
+    done = train(place, "tiny.yaml", "--data", "m.parquet", "--out", "runs", "--seeds", 2, *LONGER, "--resume")
     assert done.returncode == 0, done.stderr
     assert "seed 1 (1 of 2) is done" in done.stderr
     assert (place / "runs/seed-1/bundle.onnx").stat().st_mtime_ns == first

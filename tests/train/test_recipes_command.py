@@ -8,10 +8,11 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 pytest.importorskip("torch", reason="needs the extra [train]")
+
+import yaml
 
 from unmask.cli import main
 from unmask.cli.fetching import fetched_data

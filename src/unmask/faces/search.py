@@ -42,7 +42,8 @@ class SearchSpec:
         most_pixels: Larger pictures are reduced to so many pixels before they are cut into tiles.
         alone: Side of the look at one face alone; 0 leaves it out.
         around: Side of that look over the face's longer side, before it is reduced.
-        doubts: Most faces of a picture that are looked at alone; of more, those with the highest scores.
+        doubts: Most faces of a picture that are looked at alone; of more, those with the highest scores. For the
+            others their first score stands.
         least: Faces below this side, in pixels of the picture, are dropped.
         longest: Most that one side of a box may be of the other.
     """
@@ -137,7 +138,7 @@ def settled(net: YuNet, image: NDArray[np.uint8], faces: list[Face], spec: Searc
         again = max((o.score for o in look_alone(net, image, face, spec) if iou(face, o) >= _SAME), default=0.0)
         if (face.score + again) / 2 >= spec.threshold:
             kept.append(replace(face, score=(face.score + again) / 2))
-    return kept
+    return kept + [face for face in doubtful[spec.doubts :] if face.score >= spec.threshold]
 
 
 def look_alone(net: YuNet, image: NDArray[np.uint8], face: Face, spec: SearchSpec) -> list[Face]:

@@ -48,17 +48,16 @@ def make_bundle(
 
     Raises:
         DataError: The scores do not rise from real to fake on the validation rows: nothing has been learnt.
-        BundleError: The graph cannot be made smaller at all.
     """
     if recipe.export == "fp32":
         return _pack(graph, manifest, recipe, out)
     with TemporaryDirectory() as folder:
         small, candidate = Path(folder) / "small.onnx", Path(folder) / "candidate.onnx"
-        compress(graph, small, recipe.export, manifest, recipe.crop)
-        _pack(small, manifest, recipe, candidate)
-        held = hold_bundle(candidate, graph, manifest)
-        say(f"bundle as {recipe.export}: {held}")
         try:
+            compress(graph, small, recipe.export, manifest, recipe.crop)
+            _pack(small, manifest, recipe, candidate)
+            held = hold_bundle(candidate, graph, manifest)
+            say(f"bundle as {recipe.export}: {held}")
             require(held, recipe.export)
         except BundleError as error:
             say(f"{error.message}: the bundle holds 32-bit floats instead")

@@ -59,6 +59,9 @@ def open_folder(out: Path, recipe: Recipe, resume: bool) -> None:
                 hint=f"Resume it with the recipe {resolved}",
             )
     else:
+        # Of a run that ended before its first checkpoint.
+        (out / METRICS).unlink(missing_ok=True)
+        (out / BEST).unlink(missing_ok=True)
         write_text(resolved, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
     write_text(out / ENVIRONMENT, json.dumps(environment(), indent=1))
 

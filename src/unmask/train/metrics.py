@@ -81,13 +81,12 @@ def validate(logits: Array, rows: ValidationRows) -> Validation:
 
     threshold = _quantile(logits[~fake], weight[~fake], 1 - FALSE_POSITIVE_RATE)
     auc, sizes = {}, []
-    for name in sorted({f"{s}/{m}" for s, m in zip(source[fake], method[fake], strict=True)}):
-        own, kind = name.split("/", 1)
+    for own, kind in sorted(set(zip(source[fake].tolist(), method[fake].tolist(), strict=True))):
         mine = fake & (source == own) & (method == kind)
         against = ~fake & (source == own)
         if against.sum() < 5:
             against = ~fake
-        auc[name] = auc_of(mine | against)
+        auc[f"{own}/{kind}"] = auc_of(mine | against)
         sizes.append(min(500.0, float(weight[mine].sum())) ** 0.5)
     macro, found = float(np.average(list(auc.values()), weights=sizes)), above(fake)
     false = {s: above(~fake & (source == s)) for s in sorted(set(source[~fake]))}

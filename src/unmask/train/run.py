@@ -18,7 +18,7 @@ from unmask.base.errors import OutputError, TrainingError, UnmaskError
 from unmask.base.files import is_full
 from unmask.base.ort import usable_cpus
 from unmask.data.manifest import Manifest
-from unmask.train import folder
+from unmask.train import folder, freeze
 from unmask.train.bundle import make_bundle
 from unmask.train.cache import CropCache, RegionCache, Skipped, build_cache, build_crops
 from unmask.train.dataset import ArraySet, StepRange, TrainingSet, label_weights, sampler_of
@@ -26,6 +26,7 @@ from unmask.train.folder import BEST, BUNDLE, GRAPH, LAST, Keeper
 from unmask.train.metrics import ValidationRows
 from unmask.train.module import DetectorModule
 from unmask.train.network import build
+from unmask.train.networks.base import Network
 from unmask.train.recipe import Recipe
 from unmask.train.sampling import CROSS_BLEND, SELF_BLEND, Batches
 from unmask.train.trainer import Place, interruptible, make_trainer, place_of
@@ -114,6 +115,10 @@ def train(
     else:
         folder.refuse_other_run(out, resume)
     with _full_disk(out), _one_voice(place):
+        # First, so that a network that cannot be made is refused before an hour of reading.
+        L.seed_everything(recipe.seed, verbose=False)
+        network = build(recipe.network, recipe.crop.size, say).to(memory_format=torch.channels_last)
+        _try_stages(network, recipe)
         data = _read(manifest, recipe, cache or out / "cache", say)
         sampler = sampler_of(data.training, recipe)
         recipe = recipe.for_rows(len(sampler))
@@ -123,7 +128,7 @@ def train(
         torch.set_num_threads(place.threads)
         L.seed_everything(recipe.seed, verbose=False)
         module = DetectorModule(
-            build(recipe.network, recipe.crop.size, say).to(memory_format=torch.channels_last),
+            network,
             recipe,
             _validation_rows(data.validation),
             Keeper(out, recipe, latest, say, place.threads),
@@ -154,6 +159,14 @@ def train(
         _tell_skipped(data, out, say)
     samples = trainer.global_step * recipe.schedule.batch
     return RunResult(out, out / GRAPH, out / BUNDLE, module.score, samples, module.seconds, len(data.skipped))
+
+
+def _try_stages(network: Network, recipe: Recipe) -> None:
+    """Refuse a stage of unfreezing that the network does not have, now and not when its time comes."""
+    for _, what in recipe.schedule.unfreeze:
+        freeze.apply(network, what)
+    if recipe.schedule.unfreeze:
+        freeze.apply(network, "all")
 
 
 def _read(manifest: Manifest, recipe: Recipe, home: Path, say: Callable[[str], None]) -> _Data:

@@ -65,12 +65,13 @@ def place_of(recipe: Recipe) -> Place:
     """
     schedule = recipe.schedule
     there = torch.cuda.device_count()
-    if schedule.accelerator == "gpu" and there < schedule.devices:
+    gpu = schedule.accelerator == "gpu" or (schedule.accelerator == "auto" and there > 0)
+    if gpu and there < schedule.devices:
         raise DeviceError(
-            f"schedule.accelerator is gpu and schedule.devices {schedule.devices}, but there are {there} GPUs",
+            f"schedule.accelerator is {schedule.accelerator} and schedule.devices {schedule.devices}, "
+            f"but there are {there} GPUs",
             hint="See them with: python -c 'import torch; print(torch.cuda.device_count())'",
         )
-    gpu = schedule.accelerator == "gpu" or (schedule.accelerator == "auto" and there >= schedule.devices)
     each = schedule.devices if gpu else schedule.processes
     known = next((os.environ[name] for name in ("RANK", "SLURM_PROCID") if os.environ.get(name)), None)
     rank = int(os.environ.get("NODE_RANK", "0")) * each + int(os.environ.get("LOCAL_RANK", "0"))

@@ -21,7 +21,8 @@ VGG_CONVS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 VGG_WIDTHS = (64, 128, 256, 512, 512)
 
 CAFFE_MEAN = (122.679 / 255, 116.669 / 255, 104.007 / 255)
-"""Red, green, blue; what Keras' ``caffe`` preprocessing takes off VGG's pictures, whose values stay as large as 255."""
+"""Red, green, blue; what HED takes off its pictures, whose values stay as large as 255. Keras' ``caffe`` preprocessing
+takes off 123.68, 116.779 and 103.939: a grey level apart at most."""
 
 CAFFE_STD = (1 / 255, 1 / 255, 1 / 255)
 
@@ -53,9 +54,11 @@ def read_state(path: Path) -> State:
     if not state:
         raise DataError("cannot be used as start weights: holds no tensors", path=str(path))
     # Averaged weights of a run are what it validated; the others stand beside them.
-    for prefix in ("ema.", "module.", "network."):
-        inner = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        state = inner or state
+    averaged = {key.removeprefix("ema."): value for key, value in state.items() if key.startswith("ema.")}
+    state = averaged or state
+    for prefix in ("module.", "network."):
+        if all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
 
 

@@ -61,7 +61,16 @@ class Backbone(nn.Module):
                 handle.remove()
             self.net.train()
         shape = self._read(given, name)
-        _prune(self.net, "", ran)
+        dropped: list[tuple[nn.Module, str, nn.Module]] = []
+        _prune(self.net, "", ran, dropped)
+        self.net.eval()
+        try:
+            self.net.forward_features(torch.zeros(1, 3, size, size))
+        except (AttributeError, RuntimeError, TypeError):
+            # Some families use a layer's weights without calling it (the attention of SwinV2, BEiT and EVA).
+            for parent, key, child in dropped:
+                setattr(parent, key, child)
+        self.net.train()
         return shape
 
     def _read(self, given: Any, name: str) -> tuple[int, int, int]:
@@ -131,15 +140,16 @@ def _create(name: str, size: int, drop_path: float) -> Any:
     raise AssertionError
 
 
-def _prune(module: nn.Module, path: str, ran: set[str]) -> None:
-    """Replace what was never run, if it holds parameters."""
+def _prune(module: nn.Module, path: str, ran: set[str], dropped: list[tuple[nn.Module, str, nn.Module]]) -> None:
+    """Replace what was never run, if it holds parameters, and note it in ``dropped``."""
     for name, child in list(module.named_children()):
         full = f"{path}.{name}" if path else name
         below = any(key == full or key.startswith(f"{full}.") for key in ran)
         if not below and any(True for _ in child.parameters()):
+            dropped.append((module, name, child))
             setattr(module, name, nn.Identity())
         elif below:
-            _prune(child, full, ran)
+            _prune(child, full, ran, dropped)
 
 
 class PlainCnn(nn.Module):

@@ -37,7 +37,16 @@ class Detector(Network):
     def __init__(self, recipe: NetworkRecipe, size: int = 224) -> None:
         super().__init__()
         self.size = size
-        backbone = timm.create_model(recipe.backbone, num_classes=0, global_pool="", drop_path_rate=recipe.drop_path)
+        if not timm.is_model(recipe.backbone):
+            raise DataError(f"timm has no network {recipe.backbone!r}", hint="Try tf_efficientnet_lite0")
+        try:
+            backbone = timm.create_model(
+                recipe.backbone, num_classes=0, global_pool="", drop_path_rate=recipe.drop_path
+            )
+        except TypeError as error:
+            raise DataError(
+                f"{recipe.backbone} is not a network of the EfficientNet family", hint="Give the network a head"
+            ) from error
         if not all(hasattr(backbone, part) for part in ("conv_stem", "bn1", "blocks", "conv_head", "bn2")):
             raise DataError(
                 f"{recipe.backbone} is not a network of the EfficientNet family", hint="Try tf_efficientnet_lite0"
