@@ -121,3 +121,11 @@ def test_backbones_without_places_are_refused_at_the_start(backbone: str, size: 
 def test_vgg_is_cut_at_its_convolutional_base() -> None:
     made = build(NetworkRecipe(backbone="vgg16", weights="none", head={}), SIZE)
     assert sum(p.numel() for p in made.backbone.parameters()) == 14_714_688  # as Keras counts it with include_top=False
+
+
+def test_layers_whose_weights_are_used_without_calling_them_stay() -> None:
+    from unmask.train.networks.backbone import Backbone
+
+    backbone = Backbone("swinv2_tiny_window8_256", 128)
+    assert backbone.eval()(torch.rand(1, 3, 128, 128)).shape == (1, 768, 4, 4)
+    assert sum(parameter.numel() for parameter in Backbone("vgg16", 64).parameters()) == 14_714_688
