@@ -131,6 +131,9 @@ def test_seeds_give_mean_and_deviation_and_go_on_after_an_interrupt(place: Path)
     refused = train(place, "tiny.yaml", "--data", "m.parquet", "--out", "runs", "--seeds", 2, *LONGER)
     assert refused.returncode == 1
     assert "holds runs already" in refused.stderr
+    other = train(place, "tiny.yaml", "--data", "m.parquet", "--out", "runs", "--seeds", 2, "--resume")
+    assert other.returncode == 1
+    assert "was started with another recipe" in other.stderr
     done = train(place, "tiny.yaml", "--data", "m.parquet", "--out", "runs", "--seeds", 2, *LONGER, "--resume")
     assert done.returncode == 0, done.stderr
     assert "seed 1 (1 of 2) is done" in done.stderr

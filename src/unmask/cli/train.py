@@ -129,7 +129,12 @@ def train(
     from unmask.train.run import train as run
     from unmask.train.trainer import place_of
 
-    result = run(chosen, manifest, out, resume=resume, cache=cache, workers=workers, say=tell, bar=not quiet)
+    try:
+        result = run(chosen, manifest, out, resume=resume, cache=cache, workers=workers, say=tell, bar=not quiet)
+    except KeyboardInterrupt:
+        kept = (out / "last.ckpt").exists()
+        say("interrupted; go on with --resume" if kept else "interrupted before the first checkpoint")
+        raise
     # Further processes of a run run this function too; one of them speaks.
     if place_of(chosen).rank:
         return OK

@@ -151,10 +151,10 @@ APART, WEAK = 0.1, 0.65
 def gap(epochs: Sequence[Epoch], best: Epoch) -> Gap:
     """Say whether a run has learnt, learnt by heart, or not yet learnt.
 
-    Signs, in this order (Goodfellow, Bengio, Courville, "Deep Learning", 2016, chapters 5.2 and 7.8): a validation loss
-    that has risen by a tenth since its lowest while the training loss fell, or ten points of accuracy lost between
-    training and validation: overfitting. Accuracy below 0.65 at the best epoch: underfitting. Both losses
-    still falling at the end: unfinished.
+    Signs, in this order (Goodfellow, Bengio, Courville, "Deep Learning", 2016, chapters 5.2 and 7.8), where training
+    has learnt anything (accuracy of 0.65): a validation loss that has risen by a tenth since its lowest while the
+    training loss fell, or ten points of accuracy lost between training and validation: overfitting. Accuracy below 0.65
+    at the best epoch: underfitting. Both losses still falling at the end: unfinished.
 
     Args:
         epochs: At least one.
@@ -167,7 +167,7 @@ def gap(epochs: Sequence[Epoch], best: Epoch) -> Gap:
     last = epochs[-1]
     risen = last.val_loss > RISEN * lowest.val_loss and last.train_loss < lowest.train_loss
     lost = best.train_accuracy - best.val_accuracy
-    if risen or lost > APART:
+    if best.train_accuracy >= WEAK and (risen or lost > APART):
         why = (
             f"; since {lowest} the validation loss has risen from {lowest.val_loss:.3f} to "
             f"{last.val_loss:.3f} while the training loss fell"

@@ -18,7 +18,7 @@ from unmask.base.errors import DataError, TrainingError
 from unmask.base.files import write_text
 from unmask.train.after import FIGURES, SUMMARY
 
-SEEDS = "seeds.json"
+SEEDS, COMMAND = "seeds.json", "command.json"
 _VALIDATION = {"val_auc": "auc", "val_accuracy": "val_accuracy", "val_loss": "val_loss", "train_loss": "train_loss"}
 """Name in ``seeds.json`` -> name in ``best`` of a run's summary."""
 
@@ -50,6 +50,19 @@ def refuse_other_runs(out: Path, seeds: Sequence[int], resume: bool) -> None:
         )
 
 
+def _same_command(out: Path, command: Sequence[str], resume: bool) -> None:
+    """Note what the runs are made by, or see that it is the same: other runs are no further seeds of these."""
+    file = out / COMMAND
+    if resume and file.exists() and json.loads(file.read_text(encoding="utf-8")) != list(command):
+        raise DataError(
+            "was started with another recipe, other data or other options",
+            path=str(out),
+            hint=f"Give those that {file} holds, or name another folder",
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(file, json.dumps(list(command)))
+
+
 def run_all(
     out: Path, seeds: Sequence[int], command: Sequence[str], *, resume: bool, tested: bool, say: Callable[[str], None]
 ) -> None:
@@ -64,9 +77,11 @@ def run_all(
         say: Takes lines for the user.
 
     Raises:
+        DataError: ``out`` was begun by another command.
         TrainingError: One of them ended with an error, which it has told itself.
         KeyboardInterrupt: One of them was interrupted.
     """
+    _same_command(out, command, resume)
     for place, seed in enumerate(seeds, 1):
         folder = folder_of(out, seed)
         if is_done(folder, tested=tested):

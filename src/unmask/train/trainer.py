@@ -166,15 +166,18 @@ class Checkpoints(Callback):
 
 @contextmanager
 def interruptible(trainer: L.Trainer) -> Iterator[None]:
-    """Ctrl-C ends the step under way, keeps a checkpoint and raises ``KeyboardInterrupt``; a second one at once.
+    """Ctrl-C or SIGTERM ends the step under way, keeps a checkpoint, raises ``KeyboardInterrupt``; a second at once.
 
     Lightning itself would end the process, and ignore Ctrl-C from then on.
     """
     keeper = next(one for one in trainer.callbacks if isinstance(one, Checkpoints))
     main = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    asked = False
 
     def on_signal(number: int, frame: Any) -> None:  # noqa: ARG001
+        nonlocal asked
+        asked = True
         # Several processes are not at the same step: there the last checkpoint has to do.
         if keeper.in_step and not keeper.interrupted and trainer.world_size == 1:
             keeper.interrupted = True
@@ -182,15 +185,22 @@ def interruptible(trainer: L.Trainer) -> Iterator[None]:
         raise KeyboardInterrupt
 
     if main:
-        signal.signal(signal.SIGINT, on_signal)
+        for number in before:
+            signal.signal(number, on_signal)
     try:
         yield
     except SystemExit as end:
         if trainer.interrupted:
             raise KeyboardInterrupt from end
         raise
+    except RuntimeError as error:
+        # A signal to the whole group also ends the processes that make the samples.
+        if asked:
+            raise KeyboardInterrupt from error
+        raise
     finally:
         if main:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
     if trainer.interrupted:
         raise KeyboardInterrupt
