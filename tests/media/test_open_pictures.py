@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms
 
-from media_samples import encode, make_animation, make_clip, scene
+from media_samples import STORED, encode, make_animation, make_clip, scene
 from unmask.base.errors import MediaError, MissingExtraError, UnmaskError, UnsupportedMediaError, UsageError
 from unmask.media import open_media, pictures
 from unmask.media.pictures import MAX_PIXELS
@@ -83,16 +83,7 @@ def test_heic_without_the_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
     upright = Image.fromarray(scene())
-    undo = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }
-    stored = upright.transpose(undo[orientation]) if orientation in undo else upright
+    stored = upright.transpose(STORED[orientation]) if orientation in STORED else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encode(stored, kind, **{**KINDS[kind][1], "exif": exif})

@@ -10,7 +10,7 @@ import typer
 from unmask.base.errors import UsageError
 from unmask.cli.app import OK
 from unmask.cli.measuring import Bar, load, read_manifests
-from unmask.cli.options import Debug, Device, Manifests, Quiet, Roots, Threads
+from unmask.cli.options import Boxes, Debug, Device, Manifests, Quiet, Roots, Threads
 from unmask.cli.stopping import Stop
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ def calibrate(
     domain: Annotated[
         str, typer.Option(metavar="TEXT", help="What the data are, in words; default: the names of the sources.")
     ] = "",
-    faces: Annotated[
-        str, typer.Option(metavar="HOW", help="manifest: its boxes; card: found anew as the bundle's card says.")
-    ] = "manifest",
+    faces: Boxes = "manifest",
     root: Roots = None,
     device: Device = "auto",
     threads: Threads = None,

@@ -17,6 +17,10 @@ Roots = Annotated[
     list[str] | None,
     typer.Option("--root", metavar="NAME=DIR", help="Where a root of the manifest lies now; repeatable."),
 ]
+Boxes = Annotated[
+    str,
+    typer.Option("--faces", metavar="HOW", help="manifest: its boxes; card: found anew as the bundle's card says."),
+]
 Device = Annotated[
     str,
     typer.Option("--device", metavar="NAME", help="auto, cpu, cuda ...; see `unmask devices`.", rich_help_panel=RUN),

@@ -10,6 +10,7 @@ import typer
 from unmask.base.errors import UsageError
 from unmask.cli.app import OK
 from unmask.cli.options import Debug, Quiet
+from unmask.train.names import METRICS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -66,8 +67,8 @@ def _named(folders: list[Path]) -> list[tuple[Path, str]]:
     """Run folders with names that tell them apart; a folder of seeds stands for the runs in it."""
     every: list[Path] = []
     for folder in folders:
-        seeds = sorted(folder.glob("seed-*/metrics.csv"), key=lambda file: _number(file.parent.name))
-        every += [file.parent for file in seeds] if seeds and not (folder / "metrics.csv").exists() else [folder]
+        seeds = sorted(folder.glob(f"seed-*/{METRICS}"), key=lambda file: _number(file.parent.name))
+        every += [file.parent for file in seeds] if seeds and not (folder / METRICS).exists() else [folder]
     full = [folder.resolve() for folder in every]
     # As much of the end of each path as it takes for all to differ.
     longest = max(len(one.parts) for one in full)

@@ -10,7 +10,7 @@ import typer
 from unmask.base.errors import UsageError
 from unmask.cli.app import OK
 from unmask.cli.measuring import Bar, load, read_manifests
-from unmask.cli.options import Debug, Device, Manifests, Quiet, Roots
+from unmask.cli.options import Boxes, Debug, Device, Manifests, Quiet, Roots
 from unmask.cli.stopping import Stop
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ def sample(
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="For the same pictures again; default: others each time.")
     ] = None,
-    faces: Annotated[
-        str, typer.Option(metavar="HOW", help="manifest: its boxes; card: found anew as the bundle's card says.")
-    ] = "manifest",
+    faces: Boxes = "manifest",
     root: Roots = None,
     device: Device = "auto",
     quiet: Quiet = False,

@@ -14,6 +14,7 @@ from unmask.cli.fetching import fetched_data
 from unmask.cli.measuring import Bar, read_manifests
 from unmask.cli.options import RUN, Debug, Quiet, Roots
 from unmask.cli.stopping import Stop
+from unmask.train.names import BUNDLE, CURVES, LAST, TEST
 
 if TYPE_CHECKING:
     from unmask.data.manifest import Manifest
@@ -132,7 +133,7 @@ def train(
     try:
         result = run(chosen, manifest, out, resume=resume, cache=cache, workers=workers, say=tell, bar=not quiet)
     except KeyboardInterrupt:
-        kept = (out / "last.ckpt").exists()
+        kept = (out / LAST).exists()
         say("interrupted; go on with --resume" if kept else "interrupted before the first checkpoint")
         raise
     # Further processes of a run run this function too; one of them speaks.
@@ -154,13 +155,13 @@ def _finish(out: Path, manifest: Manifest, untested: str, *, test: bool, draws: 
             _test(out, manifest, draws, quiet=quiet)
         except UnmaskError as error:
             # The bundle is there and good for use; only its figures are not.
-            say(f"{out / after.BUNDLE} is there, but could not be tested: {error}")
+            say(f"{out / BUNDLE} is there, but could not be tested: {error}")
             code = FAILED
         summary = after.describe(out)
     if not quiet:
         say(summary["gap"]["sentence"])
-        say(f"curves in {out / 'curves.png'}" + (f", figures of the test in {out / 'test' / 'report.html'}" * test))
-    print(out / after.BUNDLE)
+        say(f"curves in {out / CURVES}" + (f", figures of the test in {out / TEST / 'report.html'}" * test))
+    print(out / BUNDLE)
     return code
 
 
@@ -172,7 +173,7 @@ def _test(out: Path, manifest: Manifest, draws: int, *, quiet: bool) -> None:
         with stop.listening(), stop.interruptible(), Bar("testing", quiet=quiet) as bar:
             figures = after.measure(out, manifest, bar.begin, draws=draws, say=say)
     except KeyboardInterrupt:
-        say(f"{out / after.BUNDLE} is trained, but not tested; the same command with --resume does that")
+        say(f"{out / BUNDLE} is trained, but not tested; the same command with --resume does that")
         raise
     if not quiet:
         from unmask.evaluate.show import console, show

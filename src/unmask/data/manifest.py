@@ -148,6 +148,24 @@ class Manifest:
         """Files that rows point at and that are not there, each once."""
         return [file for file in dict.fromkeys(self.files()) if not file.is_file()]
 
+    def require_files(self, what: str, hint: str = "") -> None:
+        """Raise if files are missing.
+
+        Args:
+            what: Whose files they are, for the message.
+            hint: What can be done besides ``--root``.
+
+        Raises:
+            DataError: Some are.
+        """
+        missing = self.missing()
+        if missing:
+            raise DataError(
+                f"is not there; of {len(set(self.files())):,} files of {what} {len(missing):,} are missing",
+                path=str(missing[0]),
+                hint=f"Have they moved? Give --root NAME=DIR{hint}",
+            )
+
     def select(self, split: str | None = None, *, with_face: bool = False, where: pl.Expr | None = None) -> Manifest:
         """Rows of one split, only those with a face, or by any Polars expression."""
         table = self.table

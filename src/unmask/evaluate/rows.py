@@ -27,13 +27,7 @@ def require_rows(manifest: Manifest, split: str, *, both: bool = True, way_out: 
     chosen = manifest.select(split)
     if not len(chosen):
         raise DataError(f"the split {split!r} has no rows", hint="See the counts with: unmask data show MANIFEST")
-    missing = chosen.missing()
-    if missing:
-        raise DataError(
-            f"is not there; of {len(set(chosen.files())):,} files of the split {split!r} {len(missing):,} are missing",
-            path=str(missing[0]),
-            hint="Have they moved? Give --root NAME=DIR. Are they gone? Run `unmask data prepare` again",
-        )
+    chosen.require_files(f"the split {split!r}", ". Are they gone? Run `unmask data prepare` again")
     labels = set(chosen.table["label"])
     if both and len(labels) == 1:
         only, other = ("fake", "real") if labels == {1} else ("real", "fake")

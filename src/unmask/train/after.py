@@ -14,8 +14,8 @@ from unmask.evaluate import session
 from unmask.evaluate.rows import require_rows
 from unmask.model import load_bundle
 from unmask.train import curves
+from unmask.train.names import BUNDLE, CURVES, SUMMARY, TEST
 
-TEST, BUNDLE, SUMMARY = "test", "bundle.onnx", "summary.json"
 FIGURES = ("accuracy", "precision", "found", "false_positives", "f1", "auc", "ap", "eer", "log_loss", "brier", "ece")
 """Figures of the test's files that the summary repeats."""
 
@@ -36,7 +36,7 @@ def describe(out: Path) -> dict[str, Any]:
         DataError: The folder holds no run.
     """
     run = curves.read_run(out)
-    curves.draw([run], out / curves.CURVES)
+    curves.draw([run], out / CURVES)
     bundle, figures = out / BUNDLE, _read(out / TEST)
     summary = {
         "name": run.name,
@@ -89,16 +89,15 @@ def measure(
     """
     folder, file = out / TEST, out / BUNDLE
     figures = _read(folder)
-    bundle = load_bundle(file)
     if figures is not None:
         before = str(figures["detectors"][0]["facts"].get("sha256"))
-        if before == bundle.sha256:
+        if before == sha256_of(file):
             return figures
         kept = _free(out / f"{TEST}-{before[:8]}")
         folder.rename(kept)
         say(f"the figures of the bundle before are in {kept}")
     session.check_free(folder)
-    measured = session.run(session.Task(manifest, "test", [(file, bundle)]), progress)
+    measured = session.run(session.Task(manifest, "test", [(file, load_bundle(file))]), progress)
     figures = session.figures_of(measured, draws=draws, seed=0)
     session.write(folder, measured, figures, manifest.roots)
     return figures

@@ -192,13 +192,7 @@ def _build(
         if marker.is_file() and marker.read_text(encoding="utf-8") == stamp:
             return
         marker.unlink(missing_ok=True)
-        missing = manifest.missing()
-        if missing:
-            raise DataError(
-                f"is not there; of {len(set(files)):,} files of the manifest {len(missing):,} are missing",
-                path=str(missing[0]),
-                hint="Have they moved? Give --root NAME=DIR",
-            )
+        manifest.require_files("the manifest")
         kept: list[int] = []
         skipped: list[Skipped] = []
 

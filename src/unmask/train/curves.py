@@ -21,8 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from unmask.base.errors import DataError
 from unmask.base.files import replacing
 from unmask.evaluate.plots import COLOURS, GREY, STYLE
-
-METRICS, CURVES, SUMMARY = "metrics.csv", "curves.png", "summary.json"
+from unmask.train.names import METRICS
 
 _NAMES = {"train_loss": ("train_loss", "loss"), "auc": ("val_auc", "pooled")}
 """Own name -> columns of ``metrics.csv`` that hold it, the first there is."""

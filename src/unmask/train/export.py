@@ -104,14 +104,13 @@ def _fold(module: nn.Module) -> None:
             _fold(child)
 
 
-def export_onnx(network: Network, path: Path, size: int, *, half: bool = False) -> float:
+def export_onnx(network: Network, path: Path, size: int) -> float:
     """Write the graph: input ``crops`` uint8 N×3×S×S, outputs ``logit`` N and ``map`` N×h×w.
 
     Args:
         network: Trained; it is not changed.
         path: Written whole or not at all.
         size: S.
-        half: Store large weights as float16 (cast back to float32 when the graph is loaded): half the file.
 
     Returns:
         The largest difference of a logit between PyTorch and the stored graph as float32, on random crops.
@@ -137,8 +136,6 @@ def export_onnx(network: Network, path: Path, size: int, *, half: bool = False) 
             raise BundleError(f"the exported graph differs from the network by {difference:.2g} logits")
         if not np.allclose(stored, evidence, atol=_MAP_TOLERANCE * max(1.0, float(np.abs(evidence).max()))):
             raise BundleError("the evidence map of the exported graph differs from that of the network")
-        if half:
-            onnx.save(to_half(onnx.load(temporary)), temporary)
     return difference
 
 

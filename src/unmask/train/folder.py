@@ -25,11 +25,8 @@ from unmask.train.cache import Skipped
 from unmask.train.export import export_onnx
 from unmask.train.metrics import Validation
 from unmask.train.module import DetectorModule, averaged
+from unmask.train.names import BEST, ENVIRONMENT, GRAPH, LAST, METRICS, RECIPE, SKIPPED
 from unmask.train.recipe import Recipe
-
-LAST, BEST, METRICS = "last.ckpt", "best.pt", "metrics.csv"
-GRAPH, BUNDLE = "network.onnx", "bundle.onnx"
-RECIPE, ENVIRONMENT, SKIPPED, LOGS = "recipe.yaml", "environment.json", "skipped.csv", "logs"
 
 Say = Callable[[str], None]
 

@@ -22,9 +22,10 @@ from unmask.train import folder, freeze
 from unmask.train.bundle import make_bundle
 from unmask.train.cache import CropCache, RegionCache, Skipped, build_cache, build_crops
 from unmask.train.dataset import ArraySet, StepRange, TrainingSet, label_weights, sampler_of
-from unmask.train.folder import BEST, BUNDLE, GRAPH, LAST, Keeper
+from unmask.train.folder import Keeper
 from unmask.train.metrics import ValidationRows
 from unmask.train.module import DetectorModule
+from unmask.train.names import BEST, BUNDLE, GRAPH, LAST, SKIPPED
 from unmask.train.network import build
 from unmask.train.networks.base import Network
 from unmask.train.recipe import Recipe
@@ -126,7 +127,6 @@ def train(
             folder.open_folder(out, recipe, resume)
             folder.write_skipped(out, data.skipped)
         torch.set_num_threads(place.threads)
-        L.seed_everything(recipe.seed, verbose=False)
         module = DetectorModule(
             network,
             recipe,
@@ -275,7 +275,7 @@ def _one_voice(place: Place) -> Iterator[None]:
 
 def _tell_skipped(data: _Data, out: Path, say: Callable[[str], None]) -> None:
     if data.skipped:
-        say(f"{len(data.skipped)} pictures cannot be read and are left out; {out / folder.SKIPPED} names them")
+        say(f"{len(data.skipped)} pictures cannot be read and are left out; {out / SKIPPED} names them")
 
 
 def _silent(_: str) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 
 from unmask.base.errors import DataError, TrainingError
 from unmask.base.files import write_text
-from unmask.train.after import FIGURES, SUMMARY
+from unmask.train.after import FIGURES
+from unmask.train.names import LAST, RECIPE, SUMMARY
 
 SEEDS, COMMAND = "seeds.json", "command.json"
 _VALIDATION = {"val_auc": "auc", "val_accuracy": "val_accuracy", "val_loss": "val_loss", "train_loss": "train_loss"}
@@ -40,9 +41,9 @@ def refuse_other_runs(out: Path, seeds: Sequence[int], resume: bool) -> None:
     Raises:
         DataError: It does.
     """
-    begun = [seed for seed in seeds if (folder_of(out, seed) / "recipe.yaml").exists()]
-    if (out / "recipe.yaml").exists() or (begun and not resume):
-        alone = (out / "recipe.yaml").exists()
+    begun = [seed for seed in seeds if (folder_of(out, seed) / RECIPE).exists()]
+    if (out / RECIPE).exists() or (begun and not resume):
+        alone = (out / RECIPE).exists()
         raise DataError(
             "holds a run of one seed" if alone else f"holds runs already, as {folder_of(out, begun[0]).name}",
             path=str(out),
@@ -88,7 +89,7 @@ def run_all(
             say(f"seed {seed} ({place} of {len(seeds)}) is done")
             continue
         say(f"seed {seed} ({place} of {len(seeds)}): {folder}")
-        more = ["--resume"] if resume and (folder / "last.ckpt").exists() else []
+        more = ["--resume"] if resume and (folder / LAST).exists() else []
         line = [sys.executable, "-m", "unmask", *command, "--set", f"seed={seed}", "--out", str(folder), *more]
         # What it prints is about one seed; this command's own stdout holds the table of all.
         code = _wait(line)

@@ -23,7 +23,8 @@ from lightning.pytorch.strategies import DDPStrategy
 from unmask.base.errors import DeviceError
 from unmask.base.ort import usable_cpus
 from unmask.train.bar import LiveBar
-from unmask.train.folder import LAST, LOGS, WholeCheckpoints
+from unmask.train.folder import WholeCheckpoints
+from unmask.train.names import LAST, LOGS
 from unmask.train.recipe import Recipe
 
 _BEFORE_VALIDATION = 60.0
