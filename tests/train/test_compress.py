@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from unmask.train import compress
 from unmask.train.bundle import make_bundle
 from unmask.train.export import export_onnx, run_onnx
 from unmask.train.network import build
+from unmask.train.network_recipe import NetworkRecipe
 from unmask.train.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -95,6 +97,49 @@ def test_the_head_stays_as_it_was(graph: Path, data: Manifest, recipe: Recipe, t
     assert dense
     assert all(kept[tensor.name].data_type == onnx.TensorProto.FLOAT for tensor in dense)
     assert any(tensor.data_type == onnx.TensorProto.INT8 for tensor in kept.values())
+
+
+OWN = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, units):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 16, 3, stride=4), nn.ReLU(), nn.Conv2d(16, 32, 3, stride=2), nn.ReLU())
+        self.middle = nn.Linear(32, 24)
+        self.verdict = nn.Linear(24, units)
+
+    def forward(self, x):
+        return self.verdict(torch.relu(self.middle(self.body(x).mean((2, 3)))))
+"""
+
+
+@pytest.mark.parametrize(("units", "layer"), [(1, None), (2, "body")])
+def test_the_last_layer_of_a_users_own_network_stays(
+    units: int, layer: str | None, data: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "their_net.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "their_net", raising=False)
+    network = NetworkRecipe(module="their_net:Net", weights="none", map_layer=layer, arguments={"units": units})
+    theirs = Recipe.model_validate({"name": "own", "crop": {"size": 64}, "network": network.model_dump()})
+    export_onnx(build(network, 64).eval(), tmp_path / "graph.onnx", 64)
+    small = tmp_path / "small.onnx"
+    compress.compress(tmp_path / "graph.onnx", small, "int8", data, theirs.crop)
+    stored = {tuple(tensor.dims): tensor.data_type for tensor in onnx.load(small).graph.initializer}
+    float_, int8 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT8
+    head = {dims: kind for dims, kind in stored.items() if sorted(dims) == [units, 24]}
+    assert set(head.values()) == {float_}, stored
+    assert stored[(32, 16, 3, 3)] == int8
+    assert int8 in {kind for dims, kind in stored.items() if sorted(dims) == [24, 32]}
+    before, after = (run_onnx(path, crops_for(data, theirs)) for path in (tmp_path / "graph.onnx", small))
+    assert np.abs(before[0] - after[0]).max() < 0.05
+
+
+def crops_for(data: Manifest, recipe: Recipe) -> np.ndarray:
+    crops, _ = compress.crops_of(data.select("val"), recipe.crop, 8)
+    return np.ascontiguousarray(crops.transpose(0, 3, 1, 2))
 
 
 def test_a_file_that_lost_too_much_is_refused(graph: Path, data: Manifest, recipe: Recipe, tmp_path: Path) -> None:

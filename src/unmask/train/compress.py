@@ -36,6 +36,8 @@ HELD_CROPS = 600
 """Validation crops that a smaller file is held against the full one on."""
 
 _BATCH = 8
+_QUANTISED = ("Conv", "MatMul", "Gemm")
+_HEADS = ("/head/", "/fine", "/coarse_logit")
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def compress(graph: Path, out: Path, export: Export, manifest: Manifest, spec: C
         out: Written whole or not at all; may be ``graph``.
         export: ``half``: large weights as float16, calculated with as float32. ``int8``: convolutions and dense layers
             of the backbone with 8-bit weights (one scale a channel) and activations (ranges from training crops); the
-            head, of which logit and map are made, stays as it is. ``fp32``: a copy.
+            head, of which logit and map are made, stays as it is (of a user's own network: the last layer before the
+            logit, see :func:`head_nodes`). ``fp32``: a copy.
         manifest: Its training rows give the crops for the ranges.
         spec: How they are cut.
 
@@ -163,25 +166,50 @@ def _quantise(graph: Path, out: Path, crops: NDArray[np.uint8]) -> None:
         ready = Path(folder) / "ready.onnx"
         try:
             quant_pre_process(str(graph), str(ready), skip_symbolic_shape=True)
-            names = [node.name for node in onnx.load(ready).graph.node]
+            kept = head_nodes(onnx.load(ready).graph)
             quantize_static(
                 str(ready),
                 str(temporary),
                 _Reader(crops),
                 quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+                op_types_to_quantize=list(_QUANTISED),
                 per_channel=True,
                 # Seven bits: processors without VNNI add pairs of products in 16 bits, which eight would overflow.
                 reduce_range=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                nodes_to_exclude=[name for name in names if _is_head(name)],
+                nodes_to_exclude=sorted(kept),
             )
         except Exception as error:  # whatever onnxruntime raises: its own errors share no other class
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise BundleError(f"onnxruntime cannot quantise this network: {reason}", hint="Export as half") from error
 
 
-def _is_head(node: str) -> bool:
-    """By the names that the exporter gives: the path of the module."""
-    return node.startswith(("/head/", "/fine", "/coarse_logit"))
+def head_nodes(graph: onnx.GraphProto) -> set[str]:
+    """Names of the nodes that are to stay as they are: what stands on the backbone, in whatever network.
+
+    These are the last convolutions or dense layers on each way to ``logit``; what serves the map alone; and, as the
+    exporter names nodes by the path of their module, all of our own heads, whose dense layers are several.
+    """
+    last = {node.name for node in _before(graph, "logit", past=False) if node.op_type in _QUANTISED}
+    needed = {node.output[0] for node in _before(graph, "logit", past=True)}
+    aside = {node.name for node in graph.node if node.output[0] not in needed}
+    ours = {node.name for node in graph.node if node.name.startswith(_HEADS)}
+    return {name for name in last | aside | ours if name}
+
+
+def _before(graph: onnx.GraphProto, tensor: str, *, past: bool) -> list[onnx.NodeProto]:
+    """The nodes that a tensor is made by; ``past`` convolutions and dense layers, or only up to the first on a way."""
+    maker = {output: node for node in graph.node for output in node.output}
+    found: list[onnx.NodeProto] = []
+    todo, seen = [tensor], {tensor}
+    while todo:
+        node = maker.get(todo.pop())
+        if node is None:  # an input, or weights
+            continue
+        found.append(node)
+        if past or node.op_type not in _QUANTISED:
+            further = set(node.input) - seen
+            seen |= further
+            todo += further
+    return found
