@@ -1,11 +1,21 @@
-"""Decoded faces with their surroundings in one memory-mapped file, so that a sample costs no decoding."""
+"""Decoded faces with their surroundings in one memory-mapped file, so that a sample costs no decoding.
+
+What is kept lies in a folder of its own for each set of rows and each way to cut them: ``CACHE/train/NAME`` and
+``CACHE/val/NAME``, NAME a hash of the files with their sizes and times, of the boxes and of the cut. A folder that is
+complete is never changed, so that several runs may share a cache whatever their recipes and manifests are. None is
+deleted either, as nobody here knows who else needs it: to have the room back, delete the cache folder, or one NAME,
+while no run is under way. What a run needs again is read again.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +36,17 @@ SURROUNDINGS = 2.2
 """Side of a cached region over the longer side of the box: room for margins up to 1.55, moves and turns."""
 
 LARGEST_FACE = 320
-"""A larger face is reduced to this many pixels; crops are at most 224, so nothing that is looked at gets lost."""
+"""A larger face is reduced to this many pixels where crops are of 224 or less; see :func:`largest_face`."""
+
+_NAMES = """
+EIO EREMOTEIO ENXIO ENODEV EBUSY ESTALE ENOENT ELOOP EACCES EPERM EMFILE ENFILE EAGAIN EINTR
+ETIMEDOUT ENOTCONN ECONNRESET ECONNABORTED EHOSTDOWN EHOSTUNREACH ENETUNREACH
+"""
+_PASSES = {getattr(errno, name) for name in _NAMES.split() if hasattr(errno, name)}
+"""What the system says of a disk, a network or a permission. Decoders say other things of a damaged picture."""
+
+_PAUSES = (0.3, 2.0)
+"""Seconds before a picture that the system did not give is asked for again."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +81,18 @@ class RegionCache:
     """The regions of a manifest's readable rows, in order; safe to open from several processes.
 
     Attributes:
+        folder: Where they lie.
         kept: For each region the number of its row.
         skipped: The rows that could not be read.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         index = np.load(folder / "index.npz")
         self._offsets, self._shapes = index["offsets"], index["shapes"]
         self._boxes, self._points = index["boxes"], index["points"]
         self._data: NDArray[np.uint8] | None = None
-        self.kept, self.skipped = _read_kept(folder, len(self._offsets))
+        self.kept, self.skipped = _read_kept(folder)
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -81,7 +102,7 @@ class RegionCache:
 
     def __getitem__(self, index: int) -> Region:
         if self._data is None:
-            self._data = np.memmap(self._folder / "regions.bin", np.uint8, mode="r")
+            self._data = np.memmap(self.folder / "regions.bin", np.uint8, mode="r")
         height, width = (int(side) for side in self._shapes[index])
         start = int(self._offsets[index])
         pixels = self._data[start : start + height * width * 3].reshape(height, width, 3)
@@ -96,23 +117,42 @@ class CropCache:
 
     Attributes:
         crops: N×S×S×3 uint8, in a file that is mapped.
-        kept, skipped: As in :class:`RegionCache`.
+        kept, skipped, folder: As in :class:`RegionCache`.
     """
 
     crops: NDArray[np.uint8]
     kept: list[int]
     skipped: list[Skipped]
+    folder: Path
 
 
 Progress = Callable[[int, int], None]
 
 
-def build_cache(manifest: Manifest, folder: Path, *, threads: int = 2, progress: Progress | None = None) -> RegionCache:
-    """Decode every row's face region, unless ``folder`` already holds these very rows.
+def largest_face(size: int) -> int:
+    """Pixels that a face is kept with where crops have a side of ``size``.
+
+    Ten sevenths of it: even a crop that is zoomed in and of the face alone is then reduced, not enlarged, and nothing
+    that is looked at gets lost. Never less than :data:`LARGEST_FACE`, since recompression and the like are done at the
+    size that is kept.
+    """
+    return max(LARGEST_FACE, -(-10 * size // 7))
+
+
+def build_cache(
+    manifest: Manifest,
+    folder: Path,
+    *,
+    largest: int = LARGEST_FACE,
+    threads: int = 2,
+    progress: Progress | None = None,
+) -> RegionCache:
+    """Decode every row's face region, unless ``folder`` already holds these very rows, cut like that.
 
     Args:
         manifest: Rows with faces only.
-        folder: Of its own, outside the data; about 150 KB a row.
+        folder: Outside the data; a folder in it is made for these rows. About 150 KB a row.
+        largest: See :func:`largest_face`.
         threads: Pictures decoded at a time.
         progress: Called with (done, all).
 
@@ -120,7 +160,8 @@ def build_cache(manifest: Manifest, folder: Path, *, threads: int = 2, progress:
         The regions of the rows that can be read; the others are named in ``skipped``.
 
     Raises:
-        DataError: Pictures are missing, or none can be read.
+        DataError: Pictures are missing, none can be read, or the system does not give one of them (asked three times):
+            that is no damage to be remembered, and the next run shall not go without the picture.
     """
 
     def write(folder: Path, regions: Iterator[Region]) -> None:
@@ -144,10 +185,9 @@ def build_cache(manifest: Manifest, folder: Path, *, threads: int = 2, progress:
             )
 
     def region(file: Path, row: tuple[Any, ...]) -> Region:
-        return cut_region(read_rgb(file), (row[0], row[1], row[2], row[3]), row[4])
+        return cut_region(read_rgb(file), (row[0], row[1], row[2], row[3]), row[4], largest)
 
-    _build(manifest, folder, f"1 {SURROUNDINGS} {LARGEST_FACE}", region, write, threads, progress)
-    return RegionCache(folder)
+    return RegionCache(_build(manifest, folder, f"2 {SURROUNDINGS} {largest}", region, write, threads, progress))
 
 
 def build_crops(
@@ -163,10 +203,21 @@ def build_crops(
     def crop(file: Path, row: tuple[Any, ...]) -> NDArray[np.uint8]:
         return np.ascontiguousarray(crop_face(read_rgb(file), (row[0], row[1], row[2], row[3]), spec))
 
-    _build(manifest, folder, f"1 {spec.model_dump_json()}", crop, write, threads, progress)
-    kept, skipped = _read_kept(folder, 0)
+    place = _build(manifest, folder, f"2 {spec.model_dump_json()}", crop, write, threads, progress)
+    kept, skipped = _read_kept(place)
     shape = (len(kept), spec.size, spec.size, 3)
-    return CropCache(np.memmap(folder / "crops.bin", np.uint8, mode="r", shape=shape), kept, skipped)
+    return CropCache(np.memmap(place / "crops.bin", np.uint8, mode="r", shape=shape), kept, skipped, place)
+
+
+def others(folder: Path, used: Path) -> int:
+    """Bytes that ``folder``, as given to :func:`build_cache`, holds besides what lies in ``used``."""
+    found = 0
+    for file in folder.rglob("*"):
+        if used not in file.parents:
+            # Another run may be about to rename it.
+            with suppress(OSError):
+                found += file.stat().st_size if file.is_file() else 0
+    return found
 
 
 _Made = TypeVar("_Made")
@@ -180,28 +231,29 @@ def _build(
     write: Callable[[Path, Iterator[_Made]], None],
     threads: int,
     progress: Progress | None,
-) -> None:
+) -> Path:
+    """Fill the folder of these rows, or see that it is filled; the folder."""
     files = manifest.files()
     rows = manifest.table.select("x0", "y0", "x1", "y1", "landmarks").rows()
-    key = hashlib.sha256(json.dumps([[str(f), *map(str, row)] for f, row in zip(files, rows, strict=True)]).encode())
-    stamp = f"{version} {key.hexdigest()}"
-    marker = folder / "complete.txt"
-    folder.mkdir(parents=True, exist_ok=True)
-    # Two runs may share a folder, and so may the machines of one run.
-    with FileLock(folder / ".lock"):
-        if marker.is_file() and marker.read_text(encoding="utf-8") == stamp:
-            return
-        marker.unlink(missing_ok=True)
-        manifest.require_files("the manifest")
+    place = folder / _name(version, manifest, files, rows)
+    marker = place / "complete.txt"
+    place.mkdir(parents=True, exist_ok=True)
+    # Two runs may want the same rows, and so may the machines of one run: one reads, the others wait.
+    with FileLock(place / ".lock"):
+        if marker.is_file():
+            return place
+        for left in place.iterdir():  # by one that was killed
+            if left.name != ".lock":
+                left.unlink()
         kept: list[int] = []
         skipped: list[Skipped] = []
 
         def attempt(index: int) -> _Made | Skipped:
             try:
-                return make(files[index], rows[index])
+                return _asked_again(lambda: make(files[index], rows[index]), files[index])
             # A damaged file may break a decoder in any way; one picture of thousands must not end the run.
             except Exception as error:
-                if isinstance(error, OSError) and is_full(error):
+                if isinstance(error, _NotGivenError) or (isinstance(error, OSError) and is_full(error)):
                     raise
                 reason = next(iter(str(error).splitlines()), "") or type(error).__name__
                 return Skipped(str(files[index]), reason.removeprefix(f"{files[index]}: "))
@@ -220,29 +272,76 @@ def _build(
                     if progress:
                         progress(part.stop, len(files))
 
-        write(folder, readable())
+        write(place, readable())
         if not kept:
             raise DataError(f"none of {len(files)} pictures can be read: {skipped[0].reason}", path=skipped[0].file)
         bad = [asdict(one) for one in skipped]
-        write_text(folder / "kept.json", json.dumps({"kept": kept, "skipped": bad}))
-        write_text(marker, stamp)
+        write_text(place / "kept.json", json.dumps({"kept": kept, "skipped": bad}))
+        write_text(marker, version)
+    return place
 
 
-def _read_kept(folder: Path, rows: int) -> tuple[list[int], list[Skipped]]:
-    file = folder / "kept.json"
-    if not file.exists():  # of a version that knew no skipping
-        return list(range(rows)), []
-    stored = json.loads(file.read_text(encoding="utf-8"))
+def _name(version: str, manifest: Manifest, files: list[Path], rows: list[tuple[Any, ...]]) -> str:
+    """A hash of all that the pixels depend on."""
+    try:
+        facts = {file: file.stat() for file in dict.fromkeys(files)}
+    except FileNotFoundError:
+        manifest.require_files("the manifest")
+        raise
+    told = [
+        [str(file), facts[file].st_size, facts[file].st_mtime_ns, *map(str, row)]
+        for file, row in zip(files, rows, strict=True)
+    ]
+    return hashlib.sha256(json.dumps([version, told]).encode()).hexdigest()[:32]
+
+
+class _NotGivenError(DataError):
+    """The system did not give a picture."""
+
+
+def _asked_again(make: Callable[[], _Made], file: Path) -> _Made:
+    for pause in (*_PAUSES, None):
+        try:
+            return make()
+        except Exception as error:
+            reason = _of_the_system(error)
+            if reason is None:
+                raise
+            if pause is None:
+                raise _NotGivenError(
+                    f"cannot be had: {(reason.strerror or str(reason)).lower()}",
+                    path=str(file),
+                    hint="This is no damage of the picture: look at disk, network and permissions and start again. "
+                    "One that cannot be had any more has to leave the manifest",
+                ) from error
+            time.sleep(pause)
+    raise AssertionError
+
+
+def _of_the_system(error: BaseException) -> OSError | None:
+    """The error of the system behind one, if any; FFmpeg uses the same numbers for what is damaged."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _PASSES and not type(cause).__module__.startswith("av."):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _read_kept(folder: Path) -> tuple[list[int], list[Skipped]]:
+    stored = json.loads((folder / "kept.json").read_text(encoding="utf-8"))
     return stored["kept"], [Skipped(**one) for one in stored["skipped"]]
 
 
-def cut_region(image: NDArray[np.uint8], box: Box, landmarks: list[float] | None) -> Region:
-    """The face with its surroundings, its face at most :data:`LARGEST_FACE` pixels."""
+def cut_region(
+    image: NDArray[np.uint8], box: Box, landmarks: list[float] | None, largest: int = LARGEST_FACE
+) -> Region:
+    """The face with its surroundings, its face at most ``largest`` pixels."""
     height, width = image.shape[:2]
     left, top, right, bottom = crop_square(box, SURROUNDINGS, width, height)
     x, y = int(left), int(top)
     pixels = image[y : int(np.ceil(bottom)), x : int(np.ceil(right))]
-    scale = min(1.0, LARGEST_FACE / max(box[2] - box[0], box[3] - box[1], 1.0))
+    scale = min(1.0, largest / max(box[2] - box[0], box[3] - box[1], 1.0))
     across, down = 1.0, 1.0
     if scale < 1.0:
         size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))

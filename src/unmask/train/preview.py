@@ -15,7 +15,7 @@ from unmask.data.manifest import BOX, Manifest
 from unmask.faces.crop import crop_face
 from unmask.faces.types import Box
 from unmask.train.augment import augment
-from unmask.train.cache import cut_region, read_rgb
+from unmask.train.cache import cut_region, largest_face, read_rgb
 from unmask.train.recipe import Recipe
 
 _CELL, _GAP, _HEAD, _SIDE = 128, 4, 22, 110
@@ -76,7 +76,7 @@ def _line(recipe: Recipe, manifest: Manifest, row: dict[str, Any], line: int, va
     picture = read_rgb(manifest.file(row))
     x0, y0, x1, y1 = (float(row[name]) for name in BOX)
     box: Box = (x0, y0, x1, y1)
-    region = cut_region(picture, box, None)
+    region = cut_region(picture, box, None, largest_face(recipe.crop.size))
     crops = [crop_face(picture, box, recipe.crop)]
     for variant in range(variants):
         rng = np.random.default_rng([recipe.seed, 5, line, variant])
