@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("yaml", reason="needs the extra [data]")
 
-from unmask.base.errors import DataError
+from unmask.base.errors import UsageError
 from unmask.train.keys import keys_of, near
 from unmask.train.recipe import Recipe, load_recipe
 
@@ -25,7 +25,7 @@ from unmask.train.recipe import Recipe, load_recipe
     ],
 )
 def test_the_key_that_was_meant_comes_first(change: str, key: str, meant: str) -> None:
-    with pytest.raises(DataError, match="there is no such key") as raised:
+    with pytest.raises(UsageError, match="there is no such key") as raised:
         load_recipe("default", [change])
     assert raised.value.message.startswith(f"{key}:")
     assert raised.value.hint.startswith(f"Did you mean {meant}")
@@ -33,7 +33,7 @@ def test_the_key_that_was_meant_comes_first(change: str, key: str, meant: str) -
 
 def test_nothing_near_is_nothing_guessed() -> None:
     assert near("zzz", list(keys_of(Recipe))) == []
-    with pytest.raises(DataError) as raised:
+    with pytest.raises(UsageError) as raised:
         load_recipe("default", ["zzz=1"])
     assert "Sections: name" in raised.value.hint
 
@@ -45,6 +45,6 @@ def test_every_key_can_be_set() -> None:
 
 
 def test_a_recipe_of_another_name() -> None:
-    with pytest.raises(DataError) as raised:
+    with pytest.raises(UsageError) as raised:
         load_recipe("defalt")
     assert raised.value.hint.startswith("Did you mean default? Packaged recipes:")

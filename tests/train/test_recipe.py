@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("yaml", reason="needs the extra [train]")
 
-from unmask.base.errors import DataError
+from unmask.base.errors import DataError, UsageError
 from unmask.train.recipe import load_recipe, packaged_recipes
 
 
@@ -34,12 +34,21 @@ def test_changes_are_applied_and_numbers_may_be_written_as_people_do() -> None:
     ],
 )
 def test_wrong_changes_are_named(change: str, said: str) -> None:
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(UsageError, match=said):
         load_recipe("default", [change])
 
 
+def test_what_a_file_says_wrongly_is_no_matter_of_the_call(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("name: mine\nschedule: {lr: fast, speed: 3}\n", encoding="utf-8")
+    for changes in ([], ["schedule.batch=8"], ["crop.size=64"]):
+        with pytest.raises(DataError, match=r"schedule\.(lr|speed)"):
+            load_recipe(str(tmp_path / "r.yaml"), changes)
+    with pytest.raises(UsageError, match=r"schedule\.lr"):
+        load_recipe(str(tmp_path / "r.yaml"), ["schedule.lr=quick"])
+
+
 def test_an_unknown_recipe_names_the_known_ones() -> None:
-    with pytest.raises(DataError, match=r"Packaged recipes: .*default"):
+    with pytest.raises(UsageError, match=r"Packaged recipes: .*default"):
         load_recipe("no-such-recipe")
 
 

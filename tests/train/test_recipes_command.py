@@ -55,8 +55,11 @@ def test_tutorials_name_the_figure_they_answer_to(capsys: pytest.CaptureFixture[
 def test_no_such_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes", "show", "vgg17"]) == 2
     assert "vgg16-last5" in capsys.readouterr().err
-    assert main(["recipes", "summary", "vgg17"]) == 1
-    assert "vgg16-last5" in capsys.readouterr().err
+    for call in (["recipes", "summary", "vgg17"], ["train", "vgg17", "--data", "m.parquet", "--out", "run"]):
+        assert main(call) == 2
+        assert "vgg16-last5" in capsys.readouterr().err
+    assert main(["train", "vgg16-last5", "--data", "m.parquet", "--out", "run", "--set", "schedule.lrr=1"]) == 2
+    assert "schedule.lr" in capsys.readouterr().err
 
 
 def test_summary_tells_frozen_from_trained(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

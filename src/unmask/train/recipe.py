@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from unmask.base.errors import DataError
+from unmask.base.errors import DataError, UsageError
 from unmask.faces.types import CropSpec
 from unmask.train.keys import did_you_mean, keys_of
 from unmask.train.network_recipe import NetworkRecipe
@@ -263,7 +263,8 @@ def load_recipe(recipe: str, changes: Sequence[str] = ()) -> Recipe:
         changes: ``key=value`` pairs, the key with dots (``schedule.lr=1e-4``), the value as YAML.
 
     Raises:
-        DataError: There is no such recipe, it is not valid YAML, or a key or value is wrong.
+        UsageError: There is no such recipe, or one of the changes is wrong.
+        DataError: The file is not valid YAML, or holds a wrong key or value.
     """
     if recipe in packaged_recipes():
         text = (resources.files("unmask.train") / "recipes" / f"{recipe}.yaml").read_text(encoding="utf-8")
@@ -272,7 +273,7 @@ def load_recipe(recipe: str, changes: Sequence[str] = ()) -> Recipe:
             text = Path(recipe).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             names = packaged_recipes()
-            raise DataError(
+            raise UsageError(
                 "there is no recipe of this name, nor such a file",
                 path=recipe,
                 hint=f"{did_you_mean(recipe, names)} Packaged recipes: {', '.join(names)}".strip(),
@@ -289,24 +290,34 @@ def load_recipe(recipe: str, changes: Sequence[str] = ()) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        kind = UsageError if any(_touches(change, key) for change in changes) else DataError
         if first["type"] == "extra_forbidden":
             hint = did_you_mean(key, list(keys_of(Recipe))) or _keys_hint()
-            raise DataError(f"{key}: there is no such key", path=recipe, hint=hint) from error
-        raise DataError(f"{key}: {first['msg']}", path=recipe, hint=_keys_hint()) from error
+            raise kind(f"{key}: there is no such key", path=recipe, hint=hint) from error
+        raise kind(f"{key}: {first['msg']}", path=recipe, hint=_keys_hint()) from error
+
+
+def _touches(change: str, key: str) -> bool:
+    """Whether a change may have made what is wrong at ``key``: it is that key, a section of it, or within it."""
+    changed = _key_of(change.partition("=")[0])
+    return not key or f"{changed}.".startswith(f"{key}.") or f"{key}.".startswith(f"{changed}.")
 
 
 def _apply(content: dict[str, Any], change: str) -> None:
     key, equals, value = change.partition("=")
     if not equals or not key:
-        raise DataError(f"--set {change!r} is not of the form key=value", hint="For instance --set schedule.lr=1e-4")
+        raise UsageError(f"--set {change!r} is not of the form key=value", hint="For instance --set schedule.lr=1e-4")
     *parents, last = _key_of(key).split(".")
     place = content
     for name in parents:
         inner = place.setdefault(name, {})
         if not isinstance(inner, dict):
-            raise DataError(f"--set {change!r}: {name} holds a value, not a section", hint=_keys_hint())
+            raise UsageError(f"--set {change!r}: {name} holds a value, not a section", hint=_keys_hint())
         place = inner
-    parsed = yaml.safe_load(value)
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {change!r}: the value is not valid YAML", hint="Put it into quotes") from error
     # YAML 1.1 reads 1e-4 as text (it wants 1.0e-4); people mean the number.
     if isinstance(parsed, str):
         with suppress(ValueError):
@@ -323,7 +334,7 @@ def _key_of(key: str) -> str:
         return _ALIASES[key]
     if key.partition(".")[0] == "trainer":
         known = ", ".join(f"{theirs} ({ours})" for theirs, ours in _ALIASES.items())
-        raise DataError(f"--set {key}: there is no such key", hint=f"Of Lightning's names these are known: {known}")
+        raise UsageError(f"--set {key}: there is no such key", hint=f"Of Lightning's names these are known: {known}")
     return key
 
 
