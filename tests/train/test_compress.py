@@ -154,6 +154,21 @@ def test_a_file_that_lost_too_much_is_refused(graph: Path, data: Manifest, recip
         compress.require(found, "int8")
 
 
+@pytest.mark.parametrize(("each", "words"), [(12, "validation set is too small to judge"), (40, "the half file loses too much")])
+def test_few_crops_are_named_as_the_reason(each: int, words: str) -> None:
+    """One pair in the other order: of 144 pairs it is 0.007, of 1600 two are 0.00125, and a thousandth may be lost."""
+    labels = np.repeat([0, 1], each)
+    full = np.concatenate([np.linspace(-2, -1, each), np.linspace(1, 2, each)])
+    small = full.copy()
+    small[0] = 1.001 if each == 12 else (full[each + 1] + full[each + 2]) / 2
+    found = compress.hold(full, small, labels, LEVEL)
+    assert found.can_judge("half") == (each == 40)
+    with pytest.raises(BundleError, match=words):
+        compress.require(found, "half")
+    assert compress.hold(full, full, labels, LEVEL).loss == 0
+    compress.require(compress.hold(full, full, labels, LEVEL), "half")
+
+
 def test_the_bundle_of_a_run(graph: Path, data: Manifest, recipe: Recipe, tmp_path: Path) -> None:
     said: list[str] = []
     quarter = recipe.model_copy(update={"export": "int8"})
@@ -163,6 +178,8 @@ def test_the_bundle_of_a_run(graph: Path, data: Manifest, recipe: Recipe, tmp_pa
     assert "HiResCAM" in bundle.card.architecture
     assert len(said) == 1
     assert "bundle as int8: AUC" in said[0]
+    assert "on 12 real and 12 fake validation crops" in said[0]
+    assert "too few to find a small loss" in said[0]
     assert any(tensor.data_type == onnx.TensorProto.INT8 for tensor in onnx.load(tmp_path / "b.onnx").graph.initializer)
 
 
@@ -172,6 +189,8 @@ def test_a_bundle_that_lost_too_much_holds_full_floats(
     monkeypatch.setitem(compress.AUC_LOSS, "half", -1.0)
     said: list[str] = []
     make_bundle(graph, data, recipe, tmp_path / "b.onnx", said.append)
-    assert "holds 32-bit floats instead" in said[-1]
+    assert len(said) == 1, said
+    assert "the bundle holds 32-bit floats: " in said[0]
+    assert said[0].count("validation crops") == 1
     kinds = {tensor.data_type for tensor in onnx.load(tmp_path / "b.onnx").graph.initializer}
     assert onnx.TensorProto.FLOAT16 not in kinds

@@ -34,7 +34,8 @@ def make_bundle(
     """Calibrate a graph on the validation rows and pack it with its card, stored as ``recipe.export`` says.
 
     A file of half precision or of 8-bit integers is held against the full one on validation crops, and the difference
-    is told; one that loses too much is not kept: the bundle then holds 32-bit floats.
+    is told; one that loses too much is not kept: the bundle then holds 32-bit floats. Crops are too few to judge by
+    where a single pair of a real and a fake that change places already is more than may be lost: that is said.
 
     Args:
         graph: Of :func:`unmask.train.export.export_onnx`, as trained.
@@ -57,11 +58,12 @@ def make_bundle(
             compress(graph, small, recipe.export, manifest, recipe.crop)
             _pack(small, manifest, recipe, candidate)
             held = hold_bundle(candidate, graph, manifest)
-            say(f"bundle as {recipe.export}: {held}")
             require(held, recipe.export)
         except BundleError as error:
-            say(f"{error.message}: the bundle holds 32-bit floats instead")
+            say(f"the bundle holds 32-bit floats: {error.message}")
             return _pack(graph, manifest, recipe, out)
+        few = "" if held.can_judge(recipe.export) else " (too few to find a small loss)"
+        say(f"bundle as {recipe.export}: {held}{few}")
         data = candidate.read_bytes()
     write_bytes(out, data)
     return hashlib.sha256(data).hexdigest()

@@ -45,12 +45,13 @@ class Held:
     """A smaller file beside the full one.
 
     Attributes:
-        rows: Validation crops.
+        real, fake: Validation crops of either label.
         auc, full_auc: Of the smaller and of the full file.
         difference: The largest difference of ``p_fake``.
     """
 
-    rows: int
+    real: int
+    fake: int
     auc: float
     full_auc: float
     difference: float
@@ -60,10 +61,14 @@ class Held:
         """AUC lost; below 0 where the smaller file happens to be better."""
         return self.full_auc - self.auc
 
+    def can_judge(self, export: Export) -> bool:
+        """Whether the crops are enough: one pair of a real and a fake in the other order is no more than is allowed."""
+        return self.real * self.fake * AUC_LOSS[export] >= 1
+
     def __str__(self) -> str:
         return (
-            f"AUC {self.auc:.4f} instead of {self.full_auc:.4f} on {self.rows} validation crops, "
-            f"p_fake differs by {self.difference:.4f} at most"
+            f"AUC {self.auc:.4f} instead of {self.full_auc:.4f} on {self.real} real and {self.fake} fake validation "
+            f"crops, p_fake differs by {self.difference:.4f} at most"
         )
 
 
@@ -121,7 +126,8 @@ def hold(full: NDArray[Any], small: NDArray[Any], labels: NDArray[Any], level: L
     """
     before, after = (sigmoid(level.scale * np.asarray(part, np.float64) + level.shift) for part in (full, small))
     return Held(
-        rows=len(labels),
+        real=int((labels == 0).sum()),
+        fake=int((labels == 1).sum()),
         auc=float(roc_auc_score(labels, small)),
         full_auc=float(roc_auc_score(labels, full)),
         difference=float(np.abs(before - after).max(initial=0.0)),
@@ -132,11 +138,18 @@ def require(held: Held, export: Export) -> None:
     """Refuse a file that lost too much.
 
     Raises:
-        BundleError: More AUC is lost than :data:`AUC_LOSS` allows.
+        BundleError: More AUC is lost than :data:`AUC_LOSS` allows; of too few crops it is said that they are.
     """
-    if held.loss > AUC_LOSS[export]:
+    allowed = AUC_LOSS[export]
+    if held.loss > allowed and not held.can_judge(export):
         raise BundleError(
-            f"the {export} file loses too much: {held}; at most {AUC_LOSS[export]} are allowed",
+            f"the validation set is too small to judge the {export} file: {held}. A loss of {allowed} is allowed, "
+            f"and one pair of a real and a fake in the other order is already {1 / (held.real * held.fake):.2g} here",
+            hint="Validate on more pictures, or export as fp32",
+        )
+    if held.loss > allowed:
+        raise BundleError(
+            f"the {export} file loses too much: {held}; at most {allowed} are allowed",
             hint="Export as half, or as fp32",
         )
 
