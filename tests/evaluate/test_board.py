@@ -17,7 +17,7 @@ pl = pytest.importorskip("polars")
 pytest.importorskip("matplotlib")
 sklearn_metrics = pytest.importorskip("sklearn.metrics")
 
-from support import make_card, make_graph
+from support import make_card, make_graph, small_files
 from unmask.base.errors import DataError, UsageError
 from unmask.data.manifest import Manifest
 from unmask.evaluate import session, sheet
@@ -127,6 +127,18 @@ def test_stored_predictions_come_back(bundle: Bundle, manifest: Manifest, tmp_pa
     for name in ("other.parquet", "missing.parquet"):
         with pytest.raises(DataError, match="not a file of predictions"):
             read_predictions(tmp_path / name)
+
+
+def test_a_full_disk_leaves_the_older_predictions(bundle: Bundle, manifest: Manifest, tmp_path: Path) -> None:
+    measured = [Measured("a", bundle.card, predict(bundle, manifest, "val"), {"kind": "bundle"})]
+    file = tmp_path / "out" / "p.parquet"
+    write_predictions(file, measured, manifest.roots)
+    before = file.read_bytes()
+    with small_files(len(before) // 2), pytest.raises(OSError, match="large") as caught:
+        write_predictions(file, measured, manifest.roots)
+    assert caught.value.filename == str(file)
+    assert file.read_bytes() == before
+    assert list(file.parent.iterdir()) == [file]
 
 
 def test_costs_are_those_counted_by_hand(tmp_path: Path) -> None:

@@ -154,7 +154,9 @@ def test_a_file_that_lost_too_much_is_refused(graph: Path, data: Manifest, recip
         compress.require(found, "int8")
 
 
-@pytest.mark.parametrize(("each", "words"), [(12, "validation set is too small to judge"), (40, "the half file loses too much")])
+@pytest.mark.parametrize(
+    ("each", "words"), [(12, "validation set is too small to judge"), (40, "the half file loses too much")]
+)
 def test_few_crops_are_named_as_the_reason(each: int, words: str) -> None:
     """One pair in the other order: of 144 pairs it is 0.007, of 1600 two are 0.00125, and a thousandth may be lost."""
     labels = np.repeat([0, 1], each)

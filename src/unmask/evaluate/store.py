@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import polars as pl
 from pydantic import ValidationError
 
 from unmask.base.errors import DataError
-from unmask.base.files import replacing
+from unmask.base.files import write_bytes
 from unmask.evaluate.predict import SCHEMA
 from unmask.evaluate.units import clips_of
 from unmask.model import Card
@@ -52,8 +53,10 @@ def write_predictions(file: Path, measured: Sequence[Measured], roots: dict[str,
     detectors = [{"name": one.name, "card": one.card.model_dump(mode="json"), "facts": one.facts} for one in measured]
     places = {name: str(path) for name, path in roots.items()}
     meta = json.dumps({"predictions": VERSION, "detectors": detectors, "roots": places})
-    with replacing(file) as temporary:
-        table.write_parquet(temporary, metadata={_KEY: meta})
+    # Through memory: what Polars itself says of a full disk is no error of the system any more.
+    content = BytesIO()
+    table.write_parquet(content, metadata={_KEY: meta})
+    write_bytes(file, content.getvalue())
 
 
 def _with_clips(one: Measured) -> pl.DataFrame:
