@@ -81,6 +81,21 @@ def test_a_detector_from_an_address(server: Server, home: Path, portrait: Path, 
     assert load_bundle(url, sha256=sha256).sha256 == sha256, "the network is not needed any more"
 
 
+def test_the_bundle_of_a_run_folder(bundle: bytes, sha256: str, tmp_path: Path, portrait: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for load in (load_bundle, locate):
+        with pytest.raises(BundleError, match=r"run: is a folder without a bundle\.onnx\. Give a model file"):
+            load(run)
+    (run / "bundle.onnx").write_bytes(bundle)
+    assert load_bundle(run).path == str(run / "bundle.onnx")
+    assert locate(str(run), sha256) == (run / "bundle.onnx", sha256)
+    assert unmask.Detector(run).bundle.sha256 == sha256
+    done = command("analyze", portrait, "--model", run, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["model"]["sha256"] == sha256
+
+
 def test_a_damaged_cache_is_made_good(server: Server, home: Path, bundle: bytes, sha256: str) -> None:
     server.pages["/tiny.onnx"] = Page(bundle)
     (home / "models").mkdir(parents=True)

@@ -98,7 +98,7 @@ def analyze(
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="A bundle: a file, https://… or hf://OWNER/NAME/FILE. Default: the packaged one.",
+            help="A bundle: a file, a run folder, https://… or hf://OWNER/NAME/FILE. Default: the packaged one.",
             rich_help_panel=_LOOK,
         ),
     ] = None,

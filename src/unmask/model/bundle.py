@@ -127,6 +127,27 @@ def _read_card(metadata: dict[str, str], path: str) -> Card:
         ) from error
 
 
+IN_RUN = "bundle.onnx"
+"""What the bundle in a run folder of `unmask train` is called."""
+
+
+def of_folder(path: Path) -> Path:
+    """The bundle in a run folder; any other path as it is.
+
+    Raises:
+        BundleError: A folder without a bundle.
+    """
+    if not path.is_dir():
+        return path
+    if not (path / IN_RUN).is_file():
+        raise BundleError(
+            f"is a folder without a {IN_RUN}",
+            hint="Give a model file, or the folder of a run of `unmask train` that has come to its end",
+            path=str(path),
+        )
+    return path / IN_RUN
+
+
 def load_bundle(
     path: Path | str | None = None,
     *,
@@ -137,8 +158,8 @@ def load_bundle(
     """Load the packaged bundle, or another one.
 
     Args:
-        path: An ONNX file with a card, or the address of one as text (see :func:`unmask.model.fetch.locate`); None for
-            the packaged one.
+        path: An ONNX file with a card, a run folder that holds one, or the address of one as text (see
+            :func:`unmask.model.fetch.locate`); None for the packaged one.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ...
         threads: Threads within an operator.
         sha256: The hash that the file must have, in hex. Without it a file ``PATH.sha256`` beside the bundle is
@@ -155,7 +176,7 @@ def load_bundle(
 
         file, wanted = locate(path, sha256)
     else:
-        file = Path(path) if path is not None else default_bundle()
+        file = of_folder(Path(path)) if path is not None else default_bundle()
         wanted = parse_sha256(sha256) if sha256 is not None else None
     try:
         data = file.read_bytes()

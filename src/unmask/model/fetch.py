@@ -17,6 +17,7 @@ from unmask.base.errors import DownloadError, UsageError
 from unmask.base.files import cache_home, has_hash, parse_sha256, write_text
 from unmask.base.web import check_url
 from unmask.model import hub
+from unmask.model.bundle import of_folder
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -40,20 +41,21 @@ def locate(model: Path | str, sha256: str | None = None, *, quiet: bool = False)
     there is not asked for again, so that a hash makes the network needless.
 
     Args:
-        model: A path; ``https://HOST/FILE`` (http for this machine only); or ``hf://OWNER/NAME/FILE[@REVISION]``. To an
-            address ``#sha256=HEX`` may be added.
+        model: A path, of a file or of a run folder with a bundle; ``https://HOST/FILE`` (http for this machine only);
+            or ``hf://OWNER/NAME/FILE[@REVISION]``. To an address ``#sha256=HEX`` may be added.
         sha256: Its hash. Without it that of the file ``ADDRESS.sha256`` is taken, or the one the Hub has on record; a
             hash from the place of the model itself finds damage, no forgery.
         quiet: No progress bar, which else is shown where stderr is a terminal.
 
     Raises:
         UsageError: The address or the hash is not one, or no hash is known.
+        BundleError: A folder without a bundle.
         DownloadError: It cannot be fetched, or is not what was promised.
         MissingExtraError: ``hf://`` needs a package that is not installed.
     """
     wanted = parse_sha256(sha256) if sha256 is not None else None
     if not is_address(model):
-        return Model(Path(model), wanted)
+        return Model(of_folder(Path(model)), wanted)
     address, wanted = _split(str(model), wanted)
     on_hub = hub.parse(address) if address.startswith(hub.SCHEME) else None
     if on_hub is None:
