@@ -79,6 +79,13 @@ def test_sample(unmask: Command, bundle_file: Path, tmp_path: Path) -> None:
     again = unmask(*call, "--out", "b.png")
     assert again.stdout.replace("b.png", "a.png") == done.stdout
     assert unmask(*call, "--out", "a.png").returncode == 2
+    (tmp_path / "sample.png").write_bytes(b"a picture of the user's")
+    for name in ("sample-2.png", "sample-3.png"):
+        default = unmask(*call)
+        assert default.stdout.splitlines()[-1] == name
+        assert f"the faces as the network gets them are in {name}" in default.stderr
+        assert (tmp_path / name).read_bytes() == (tmp_path / "a.png").read_bytes()
+    assert (tmp_path / "sample.png").read_bytes() == b"a picture of the user's"
     unknown = unmask(*call, "--source", "nowhere", "--out", "c.png")
     assert unknown.returncode == 2
     assert "There are a, b, clips" in unknown.stderr

@@ -90,6 +90,19 @@ def test_augment_preview(data: Manifest, tmp_path: Path, capsys: pytest.CaptureF
     assert "exists already" in capsys.readouterr().err
 
 
+def test_a_preview_stays_beside_its_manifest(
+    data: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the recipe calls itself."""
+    data.write(tmp_path / "m.parquet")
+    (tmp_path / "r.yaml").write_text("name: ../teams/mine v2\nnetwork: {weights: none}\n", encoding="utf-8")
+    given = [str(tmp_path / "r.yaml"), str(tmp_path / "m.parquet"), "--faces", "1", "--variants", "1"]
+    assert main(["data", "augment-preview", *given]) == 0
+    sheet = tmp_path / "m.parquet...-teams-mine-v2.png"
+    assert sheet.is_file()
+    assert str(sheet) in capsys.readouterr().out
+
+
 def test_training_without_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "vgg16-last5", "--out", str(tmp_path / "run")]) == 2
     assert "--data is missing" in capsys.readouterr().err

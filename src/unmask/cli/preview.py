@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +45,9 @@ def augment_preview(
         raise UsageError("--sheet takes a .png file", path=str(sheet))
     if sheet is not None and sheet.exists():
         raise UsageError("this file exists already", hint="Name another one with --sheet", path=str(sheet))
-    target = sheet or manifest.with_name(f"{manifest.name}.{chosen.name}.png")
+    # A recipe may bear any name, also one that would lead elsewhere.
+    word = re.sub(r"[^\w.+-]+", "-", chosen.name)
+    target = sheet or manifest.with_name(f"{manifest.name}.{word}.png")
     write(chosen, read_manifests([manifest], root or []), target, faces=faces, variants=variants)
     print(f"contact sheet: {target}")
     return OK
