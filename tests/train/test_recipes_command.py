@@ -31,6 +31,8 @@ def test_the_list_says_what_each_is(capsys: pytest.CaptureFixture[str], monkeypa
     for name in packaged_recipes():
         line = next(line for line in lines if line.split()[:1] == [name])
         assert len(line.split()) > 4, line
+    titles = [" ".join(line.split()[1:]) for line in lines if line.split()[:1] and line.split()[0] in packaged_recipes()]
+    assert len(set(titles)) == len(packaged_recipes()), "each says what sets it apart"
 
 
 @pytest.mark.parametrize("name", packaged_recipes())
@@ -49,7 +51,9 @@ def test_show_gives_a_file_that_is_the_recipe(name: str, capsys: pytest.CaptureF
 def test_tutorials_name_the_figure_they_answer_to(capsys: pytest.CaptureFixture[str]) -> None:
     for name in set(packaged_recipes()) - {"default", "demo", "own"}:
         main(["recipes", "show", name])
-        assert "# Published: " in capsys.readouterr().out, name
+        text = capsys.readouterr().out
+        told = next(line for line in text.splitlines() if line.startswith("# Published: "))
+        assert "Those figures" not in text or any(letter.isdigit() for letter in told), name
 
 
 def test_no_such_recipe(capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,6 +78,31 @@ def test_summary_tells_frozen_from_trained(capsys: pytest.CaptureFixture[str], m
     trained = 5 * (512 * 512 * 9 + 512) + (512 * 512 + 512) + 513
     assert f"{trained:,} parameters trained, {14_714_688 - 5 * (512 * 512 * 9 + 512):,} frozen" in out
     assert main(["recipes", "summary", "vgg16-last5", "--set", "crop.size=64", "--stage", "2"]) == 2
+
+
+def test_summary_says_what_it_does_and_which_weights_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf"))
+    monkeypatch.setenv("UNMASK_HOME", str(tmp_path / "home"))
+    (tmp_path / "mine.pth").write_bytes(b"")
+    for given, missing in (
+        ("imagenet", True),
+        ("none", False),
+        (tmp_path / "mine.pth", False),
+        (tmp_path / "gone.pth", True),
+    ):
+        call = ["recipes", "summary", "vgg16-last5", "--set", "crop.size=64", "--set", f"network.weights={given}"]
+        assert main(call) == 0
+        told = capsys.readouterr().err
+        assert told.startswith("unmask: making the network of vgg16-last5")
+        assert ("not at hand" in told) == missing, given
+    stored = tmp_path / "home" / "weights" / "timm" / "vgg16.tv_in1k" / "model.safetensors"
+    stored.parent.mkdir(parents=True)
+    stored.write_bytes(b"")
+    assert main(["recipes", "summary", "vgg16-last5", "--set", "crop.size=64"]) == 0
+    assert "not at hand" not in capsys.readouterr().err
 
 
 def test_augment_preview(data: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

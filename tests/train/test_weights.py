@@ -25,7 +25,7 @@ from unmask.base.errors import DataError, DownloadError, MissingExtraError
 from unmask.train import weights
 from unmask.train.network import Classifier, build
 from unmask.train.network_recipe import NetworkRecipe
-from unmask.train.weight_files import CAFFE_MEAN, VGG_CONVS, VGG_WIDTHS, read_keras_vgg
+from unmask.train.weight_files import HED_MEAN, VGG_CONVS, VGG_WIDTHS, read_keras_vgg
 
 pytestmark = pytest.mark.train
 
@@ -156,7 +156,7 @@ def test_a_keras_vgg_sees_what_keras_showed_it(tmp_path: Path) -> None:
     assert isinstance(network, Classifier)
     crops = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
     # Keras' own way: BGR, 0...255 minus the mean of each channel.
-    bgr = crops.float()[:, [2, 1, 0]] - 255 * torch.tensor(CAFFE_MEAN)[[2, 1, 0]].view(1, 3, 1, 1)
+    bgr = crops.float()[:, [2, 1, 0]] - 255 * torch.tensor(HED_MEAN)[[2, 1, 0]].view(1, 3, 1, 1)
     wanted = torch.nn.functional.conv2d(bgr, torch.from_numpy(kernels[0].transpose(3, 2, 0, 1).copy()), padding=1)
     found = network.backbone.net.features[0](network.scale(crops))
     assert torch.allclose(found, wanted, atol=1e-2)  # of values as large as 100
@@ -185,7 +185,7 @@ def test_hed_tensors_file() -> None:
     # Filters of a trained first layer: most are smooth or edges, and all are alive.
     first = network.backbone.net.features[0].weight
     assert 0.01 < float(first.std()) < 1
-    assert network.mean.flatten().tolist() == pytest.approx(CAFFE_MEAN, abs=1e-5)
+    assert network.mean.flatten().tolist() == pytest.approx(HED_MEAN, abs=1e-5)
 
 
 @pytest.mark.data

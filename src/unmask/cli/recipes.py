@@ -105,11 +105,16 @@ def summary(
 
     Weights are not loaded, so that nothing is fetched. MB are those of the parameters as 32-bit floats.
     """
-    from unmask.train import freeze
-    from unmask.train.network import build
     from unmask.train.recipe import load_recipe
 
     recipe = load_recipe(name, change or [])
+    # Torch and a large network take seconds, in which one would wonder.
+    say(f"making the network of {recipe.name}, without its weights")
+    from unmask.train import freeze, weights
+    from unmask.train.network import build
+
+    if not weights.at_hand(recipe.network):
+        say("its start weights are not at hand, which a training needs; shapes are the same without them")
     network = build(recipe.network.model_copy(update={"weights": "none"}), recipe.crop.size, say)
     stages = recipe.schedule.unfreeze or ((0.0, "all"),)
     if stage > len(stages):

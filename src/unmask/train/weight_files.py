@@ -20,11 +20,11 @@ KERAS_SUFFIXES = (".h5", ".hdf5")
 VGG_CONVS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 VGG_WIDTHS = (64, 128, 256, 512, 512)
 
-CAFFE_MEAN = (122.679 / 255, 116.669 / 255, 104.007 / 255)
-"""Red, green, blue; what HED takes off its pictures, whose values stay as large as 255. Keras' ``caffe`` preprocessing
-takes off 123.68, 116.779 and 103.939: a grey level apart at most."""
+HED_MEAN = (122.679 / 255, 116.669 / 255, 104.007 / 255)
+"""Red, green, blue; what HED (Xie & Tu, 2015) takes off its pictures, whose values stay as large as 255; taken for
+every .h5 file. Keras' ``caffe`` preprocessing takes off 123.68, 116.779 and 103.939: a grey level apart at most."""
 
-CAFFE_STD = (1 / 255, 1 / 255, 1 / 255)
+HED_STD = (1 / 255, 1 / 255, 1 / 255)
 
 
 def read_state(path: Path) -> State:

@@ -7,20 +7,21 @@ import sys
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module, resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
 import timm
 
 from unmask.base.download import storing
-from unmask.base.errors import DataError, DownloadError
+from unmask.base.errors import DataError, DownloadError, MissingExtraError
 from unmask.base.extras import require
 from unmask.base.files import cache_home, has_hash, sha256_of, write_text
 from unmask.model import hub
 from unmask.train.freeze import is_head
-from unmask.train.network_recipe import Three
+from unmask.train.network_recipe import NetworkRecipe, Three
 from unmask.train.networks.base import Network
-from unmask.train.weight_files import CAFFE_MEAN, CAFFE_STD, KERAS_SUFFIXES, State, read_keras_vgg, read_state
+from unmask.train.weight_files import HED_MEAN, HED_STD, KERAS_SUFFIXES, State, read_keras_vgg, read_state
 
 WAYS = (
     "Give a file (--weights FILE: safetensors, a torch state dict, for VGG also Keras' .h5), put the file into the "
@@ -128,7 +129,7 @@ def load(network: Network, architecture: str, weights: str) -> Record | None:
     known = next((record for record in records() if record.sha256 == found), None)
     if path.suffix in KERAS_SUFFIXES:
         _fill(network, read_keras_vgg(path, architecture), path, whole=False)
-        known = known or _unknown(path, architecture, CAFFE_MEAN, CAFFE_STD, "BGR, 0...255 minus a mean; turned to RGB")
+        known = known or _unknown(path, architecture, HED_MEAN, HED_STD, "BGR, 0...255 minus a mean; turned to RGB")
     else:
         whole = _fill(network, read_state(path), path, whole=True)
         if not known and not whole:
@@ -136,6 +137,26 @@ def load(network: Network, architecture: str, weights: str) -> Record | None:
             if config is not None:
                 known = _unknown(path, architecture, tuple(config.mean), tuple(config.std), "as timm's weights of it")
     return replace(known, sha256=found, bytes=path.stat().st_size) if known else None
+
+
+def at_hand(recipe: NetworkRecipe) -> bool:
+    """Whether the start weights that a recipe names can be had without fetching them; they are looked for, not read."""
+    if recipe.weights != "imagenet":
+        return recipe.weights == "none" or Path(recipe.weights).is_file()
+    try:
+        record = record_of(recipe.backbone)
+    except DataError:
+        return False
+    kind, _, rest = record.source.partition(":")
+    if kind == "package":
+        return find_spec(rest) is not None
+    file = hub.parse(record.source)
+    if _target(file).is_file():
+        return True
+    try:
+        return _hub_cached(file) is not None
+    except MissingExtraError:
+        return False
 
 
 def _unknown(path: Path, architecture: str, mean: Any, std: Any, scaling: str) -> Record:
@@ -165,8 +186,12 @@ def locate(record: Record) -> Path:
     return _from_hub(hub.parse(record.source), record)
 
 
+def _target(file: hub.HubFile) -> Path:
+    return cache_home() / "weights" / file.repo / file.name
+
+
 def _from_hub(file: hub.HubFile, record: Record) -> Path:
-    target = cache_home() / "weights" / file.repo / file.name
+    target = _target(file)
     note = target.with_name(f"{target.name}.sha256")
     known = record.sha256
     if known is None and note.is_file():
@@ -194,11 +219,9 @@ def _from_hub(file: hub.HubFile, record: Record) -> Path:
 
 def _in_hub_cache(file: hub.HubFile, known: str | None) -> Path | None:
     """The file in the cache of Hugging Face's own client, which names a stored file by its SHA-256."""
-    client: Any = require("huggingface_hub", "hub", "Fetching weights")
-    found = client.try_to_load_from_cache(file.repo, file.name, revision=file.revision)
-    if not isinstance(found, str):
+    path = _hub_cached(file)
+    if path is None:
         return None
-    path = Path(found)
     stored = path.resolve().name
     wanted = known or (stored if len(stored) == 64 else None)
     if wanted and not has_hash(path, wanted):
@@ -208,6 +231,12 @@ def _in_hub_cache(file: hub.HubFile, known: str | None) -> Path | None:
             path=str(path.resolve()),
         )
     return path
+
+
+def _hub_cached(file: hub.HubFile) -> Path | None:
+    client: Any = require("huggingface_hub", "hub", "Fetching weights")
+    found = client.try_to_load_from_cache(file.repo, file.name, revision=file.revision)
+    return Path(found) if isinstance(found, str) else None
 
 
 def _from_package(path: Path, architecture: str) -> State:
