@@ -130,6 +130,56 @@ def test_the_layers_in_the_order_of_execution() -> None:
     assert not layers["b.norm1"].conv
 
 
+class Reader(nn.Module):
+    """Uses the weights of a layer without calling it, and has one that it never uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.never = nn.Linear(3, 3)
+        self.out = nn.Linear(8, 8)
+        self.read = nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = nn.functional.linear(x.movedim(1, -1), self.read.weight, self.read.bias)
+        return self.out(inner).movedim(-1, 1)
+
+
+class WithReader(Toy):
+    def __init__(self) -> None:
+        super().__init__()
+        self.b = nn.Sequential(Block(4, 8), Reader())
+
+
+@pytest.mark.parametrize("spec", ["head", "last-1-conv", "all"])
+def test_weights_that_are_read_without_a_call_have_their_place(spec: str) -> None:
+    network = WithReader()
+    freeze.apply(network, spec)
+    order = [layer.name for layer in freeze.describe(network)]
+    assert order[5:] == [
+        "b.0.first",
+        "b.0.norm1",
+        "b.0.second",
+        "b.0.norm2",
+        "b.0.shortcut",
+        "b.1.read",
+        "b.1.out",
+        "head",
+    ]
+    before = {name: parameter.requires_grad for name, parameter in network.named_parameters()}
+    changed = moved(network)
+    assert ("b.1.read.weight" in changed) == (spec != "head")
+    assert {name for name in changed if name.startswith("b.1.")} == (
+        set() if spec == "head" else {f"b.1.{name}.{part}" for name in ("read", "out") for part in ("weight", "bias")}
+    )
+    assert {name: parameter.requires_grad for name, parameter in network.named_parameters()} == before
+
+
+def test_the_attention_of_swinv2() -> None:
+    network = build(NetworkRecipe(backbone="swinv2_tiny_window8_256", weights="none", head={}), 128)
+    named = {layer.name: layer.parameters for layer in freeze.describe(network)}
+    assert sum(named.values()) == sum(parameter.numel() for parameter in network.parameters())
+
+
 def test_the_default_network() -> None:
     network = build(NetworkRecipe(weights="none", fine_channels=16))
     network.size = 64

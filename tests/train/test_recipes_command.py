@@ -31,8 +31,8 @@ def test_the_list_says_what_each_is(capsys: pytest.CaptureFixture[str], monkeypa
     for name in packaged_recipes():
         line = next(line for line in lines if line.split()[:1] == [name])
         assert len(line.split()) > 4, line
-    titles = [" ".join(line.split()[1:]) for line in lines if line.split()[:1] and line.split()[0] in packaged_recipes()]
-    assert len(set(titles)) == len(packaged_recipes()), "each says what sets it apart"
+    titles = {tuple(line.split()[1:]) for line in lines if line.split() and line.split()[0] in packaged_recipes()}
+    assert len(titles) == len(packaged_recipes()), "each says what sets it apart"
 
 
 @pytest.mark.parametrize("name", packaged_recipes())

@@ -112,26 +112,76 @@ def execution_order(network: Network) -> list[tuple[str, tuple[int, ...]]]:
     """Names of the modules with parameters or statistics of their own, as they are first executed, with output shapes.
 
     Found by passing an empty crop through in evaluation mode; a module that runs twice stands where it ran first,
-    one that never runs is left out.
+    one that never runs is left out. Some are never called and take part all the same, since the module around them
+    reads their weights (the attention of SwinV2, BEiT and EVA): they stand where that one begins, without a shape.
     """
     found: dict[str, tuple[int, ...]] = {}
     with _hooks(network, found), torch.no_grad():
-        training = network.training
-        network.eval()
-        first = next(network.parameters())
-        try:
-            # Past __call__: a compiled network would run without its hooks.
-            network.forward(torch.zeros(1, 3, network.size, network.size, device=first.device))
-        finally:
-            network.train(training)
-    return list(found.items())
+        _pass_through(network)
+    own = {name for name, module in network.named_modules() if name and _has_own(module)}
+    read = _used(network, own - set(found)) if own - set(found) else set()
+    return [(name, shape) for name, shape in _placed(found, read).items() if name in own]
+
+
+def _pass_through(network: Network) -> tuple[torch.Tensor, torch.Tensor]:
+    training = network.training
+    network.eval()
+    first = next(network.parameters())
+    try:
+        # Past __call__: a compiled network would run without its hooks.
+        return network.forward(torch.zeros(1, 3, network.size, network.size, device=first.device))
+    finally:
+        network.train(training)
+
+
+def _used(network: Network, names: set[str]) -> set[str]:
+    """Those of the modules whose parameters the results depend on."""
+    given = {
+        parameter: name
+        for name in names
+        for parameter in network.get_submodule(name).parameters(recurse=False)
+        if parameter.dtype.is_floating_point
+    }
+    if not given:
+        return set()
+    before = [parameter.requires_grad for parameter in given]
+    for parameter in given:
+        parameter.requires_grad_(True)
+    try:
+        with torch.enable_grad():
+            results = [result.float().sum() for result in _pass_through(network)]
+            needed = [result for result in results if result.requires_grad]
+            slopes = torch.autograd.grad(needed, list(given), allow_unused=True) if needed else [None] * len(given)
+    finally:
+        for parameter, trained in zip(given, before, strict=True):
+            parameter.requires_grad_(trained)
+    return {name for name, slope in zip(given.values(), slopes, strict=True) if slope is not None}
+
+
+def _placed(found: dict[str, tuple[int, ...]], read: set[str]) -> dict[str, tuple[int, ...]]:
+    """``found`` with the modules of ``read`` behind the nearest one around them that was called."""
+    behind: dict[str, list[str]] = {}
+    for name in sorted(read):
+        around = name.rpartition(".")[0]
+        while around and around not in found:
+            around = around.rpartition(".")[0]
+        behind.setdefault(around, []).append(name)
+    placed = dict.fromkeys(behind.get("", []), ())
+    for name, shape in found.items():
+        placed[name] = shape
+        placed |= dict.fromkeys(behind.get(name, []), ())
+    return placed
+
+
+def _has_own(module: nn.Module) -> bool:
+    return any(True for _ in module.parameters(recurse=False)) or isinstance(module, _NormBase)
 
 
 @contextmanager
 def _hooks(network: Network, found: dict[str, tuple[int, ...]]) -> Iterator[None]:
     handles = []
     for name, module in network.named_modules():
-        if name and (any(True for _ in module.parameters(recurse=False)) or isinstance(module, _NormBase)):
+        if name:
 
             def before(_: nn.Module, __: Any, name: str = name) -> None:
                 found.setdefault(name, ())
