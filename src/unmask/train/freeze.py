@@ -166,7 +166,7 @@ def _placed(found: dict[str, tuple[int, ...]], read: set[str]) -> dict[str, tupl
         while around and around not in found:
             around = around.rpartition(".")[0]
         behind.setdefault(around, []).append(name)
-    placed = dict.fromkeys(behind.get("", []), ())
+    placed: dict[str, tuple[int, ...]] = dict.fromkeys(behind.get("", []), ())
     for name, shape in found.items():
         placed[name] = shape
         placed |= dict.fromkeys(behind.get(name, []), ())
