@@ -321,7 +321,10 @@ def _asked_again(make: Callable[[], _Made], file: Path) -> _Made:
 def _of_the_system(error: BaseException) -> OSError | None:
     """The error of the system behind one, if any; FFmpeg uses the same numbers for what is damaged."""
     cause: BaseException | None = error
-    while cause is not None:
+    seen: set[int] = set()
+    # An error that was raised while it handled itself stands behind itself.
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
         if isinstance(cause, OSError) and cause.errno in _PASSES and not type(cause).__module__.startswith("av."):
             return cause
         cause = cause.__cause__ or cause.__context__
