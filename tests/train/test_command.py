@@ -150,6 +150,20 @@ def test_seeds_give_mean_and_deviation_and_go_on_after_an_interrupt(place: Path)
     assert "deviation" in done.stdout
 
 
+def test_reals_alone_are_enough_where_fakes_are_made_of_them(place: Path, data: Manifest) -> None:
+    table = data.table
+    Manifest(table.filter((table["split"] != "train") | (table["label"] == 0)), data.roots).write(place / "r.parquet")
+    given = ("tiny.yaml", "--data", "r.parquet", "--out", "run", "--workers", "0", "--set", "schedule.samples=16")
+    refused = train(place, *given)
+    assert refused.returncode == 1
+    assert "the split 'train' has one class only: all rows are real" in refused.stderr
+    assert not (place / "run").exists()
+    done = train(place, *given, "--set", "sampling.fake={self-blend: 1}", "--set", "schedule.epoch_samples=16")
+    # Two steps may teach too little to be calibrated.
+    assert done.returncode == 0 or "do not rise" in done.stderr, done.stderr
+    assert (place / "run" / "last.ckpt").is_file()
+
+
 def test_help_has_examples() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "unmask", "train", "--help"],

@@ -86,6 +86,53 @@ def test_a_folder_with_a_run_is_not_written_over(recipe: Recipe, data: Manifest,
         running.train(changed(recipe, lr=0.1), data, tmp_path / "run", resume=True, say=watch.said.append)
 
 
+def test_nothing_to_resume_is_said(recipe: Recipe, data: Manifest, tmp_path: Path, watch: Watch) -> None:
+    assert len(watch(recipe, data, tmp_path / "run", resume=True)) == 6
+    assert any("there is no checkpoint in" in line and "starts anew" in line for line in watch.said)
+    watch.said.clear()
+    watch(recipe, data, tmp_path / "run", resume=True)
+    assert not any("starts anew" in line for line in watch.said)
+
+
+def test_a_shared_cache_says_what_a_run_does_not_use(
+    recipe: Recipe, data: Manifest, tmp_path: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "_WORTH_A_WORD", 0)
+    watch(recipe, data, tmp_path / "a", cache=tmp_path / "cache")
+    assert not any("does not use" in line for line in watch.said)
+    other = Recipe.model_validate({**recipe.model_dump(), "crop": {"size": 32, "margin": 1.0}})
+    watch(other, data, tmp_path / "b", cache=tmp_path / "cache")
+    assert any("also holds 0.0 GB of faces that this run does not use" in line for line in watch.said)
+
+
+def test_large_crops_get_large_faces(recipe: Recipe, data: Manifest, tmp_path: Path) -> None:
+    """The limit follows from the largest crops of the run."""
+    import numpy as np
+    from PIL import Image
+
+    (tmp_path / "data").mkdir()
+    for name in data.table["path"]:
+        whole = Image.open(data.roots["src"] / name)
+        whole.resize((960, 960)).save(tmp_path / "data" / name, compress_level=1)
+    scaled = data.table.with_columns(*(data.table[name] * 10 for name in ("x0", "y0", "x1", "y1")))
+    large = changed(changed(recipe, sizes=[[0.5, 256]]), "crop", size=320)
+    read = running._read(
+        Manifest(scaled, {"src": tmp_path / "data"}), large, tmp_path / "c", running.place_of(large), str
+    )
+    face = np.diff(np.array(read.regions[0].box).reshape(2, 2), axis=0).max()
+    assert face == pytest.approx(320 * 10 / 7, abs=2)
+
+
+@pytest.mark.parametrize("processes", [3, 4])
+def test_more_processes_than_validation_faces(recipe: Recipe, data: Manifest, tmp_path: Path, processes: int) -> None:
+    """One without any would never come to where the others wait for it."""
+    few = data.table.filter((data.table["split"] != "val") | data.table["group"].is_in(["val-0"]))
+    shared = changed(recipe, processes=processes, batch=24, accelerator="cpu")
+    with pytest.raises(DataError, match=f"2 validation faces cannot be shared by {processes} processes"):
+        running.train(shared, Manifest(few, data.roots), tmp_path / "run", say=str)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_time_limit_ends_the_schedule(recipe: Recipe, data: Manifest, tmp_path: Path, watch: Watch) -> None:
     losses = watch(changed(recipe, samples=100_000, minutes=0.02), data, tmp_path / "run")
     assert 0 < len(losses) < 12_500

@@ -164,6 +164,14 @@ def test_the_other_rows_stay_what_they_are(data: Manifest, tmp_path: Path) -> No
         assert (part[place].pixels == whole[row].pixels).all()
 
 
+def test_damage_among_reals_alone(recipe: Recipe, data: Manifest, tmp_path: Path, watch: Watch) -> None:
+    """Where blends are the fakes, a picture that is left out does not ask for others."""
+    broken = damaged(data, tmp_path / "data", {"train-0-3.png": b""})
+    table = broken.table
+    real_only = Manifest(table.filter((table["split"] != "train") | (table["label"] == 0)), broken.roots)
+    assert len(watch(recipe, real_only, tmp_path / "run")) == 6
+
+
 def test_when_nothing_is_left_it_is_said(recipe: Recipe, data: Manifest, tmp_path: Path) -> None:
     all_reals = {f"val-0-{number}.png": b"" for number in range(12)}
     with pytest.raises(DataError, match="'val' has one class only"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -105,7 +106,9 @@ def train(
     """
     from unmask.evaluate.rows import require_rows
     from unmask.train.after import can_test
+    from unmask.train.alone import alone
     from unmask.train.recipe import load_recipe
+    from unmask.train.sampling import needs_both
 
     change = change or []
     if weights is not None:
@@ -114,9 +117,10 @@ def train(
     data = data or [fetched_data(chosen.data, chosen.crop.faces, quiet=quiet)]
     manifest = read_manifests(data, root or [])
     # Before torch is loaded and anything is written.
+    both = needs_both(chosen.sampling, manifest)
     for split in ("train", "val"):
-        require_rows(manifest, split)
-    manifest.require(("train", "val"))
+        require_rows(manifest, split, both=split in both)
+    manifest.require(both)
     untested = "" if no_test else can_test(manifest)
     tell = (lambda text: None) if quiet else say  # noqa: ARG005
     if seeds is not None:
@@ -126,20 +130,23 @@ def train(
             command += [word for value in values for word in (option, str(value))]
         command += ["--cache", str(cache or out / "cache"), "--workers", str(workers), "--draws", str(draws)]
         command += [word for word, on in (("--no-test", no_test), ("--quiet", quiet), ("--debug", debug)) if on]
-        return _several(out, range(first, first + seeds), command, resume, not (no_test or untested), quiet)
+        with alone(out):
+            return _several(out, range(first, first + seeds), command, resume, not (no_test or untested), quiet)
     from unmask.train.run import train as run
     from unmask.train.trainer import place_of
 
-    try:
-        result = run(chosen, manifest, out, resume=resume, cache=cache, workers=workers, say=tell, bar=not quiet)
-    except KeyboardInterrupt:
-        kept = (out / LAST).exists()
-        say("interrupted; go on with --resume" if kept else "interrupted before the first checkpoint")
-        raise
-    # Further processes of a run run this function too; one of them speaks.
-    if place_of(chosen).rank:
-        return OK
-    return _finish(result.folder, manifest, untested, test=not (no_test or untested), draws=draws, quiet=quiet)
+    # Further processes of a run run this function too; one of them holds the folder, tests and speaks.
+    first_one = not place_of(chosen).rank
+    with alone(out) if first_one else nullcontext():
+        try:
+            result = run(chosen, manifest, out, resume=resume, cache=cache, workers=workers, say=tell, bar=not quiet)
+        except KeyboardInterrupt:
+            kept = (out / LAST).exists()
+            say("interrupted; go on with --resume" if kept else "interrupted before the first checkpoint")
+            raise
+        if not first_one:
+            return OK
+        return _finish(result.folder, manifest, untested, test=not (no_test or untested), draws=draws, quiet=quiet)
 
 
 def _finish(out: Path, manifest: Manifest, untested: str, *, test: bool, draws: int, quiet: bool) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ import polars as pl
 import torch
 from torch.utils.data import DataLoader, Subset
 
-from unmask.base.errors import OutputError, TrainingError, UnmaskError
+from unmask.base.errors import DataError, OutputError, TrainingError, UnmaskError
 from unmask.base.files import is_full
 from unmask.base.ort import usable_cpus
 from unmask.data.manifest import Manifest
 from unmask.train import folder, freeze
+from unmask.train.alone import alone
 from unmask.train.bundle import make_bundle
-from unmask.train.cache import CropCache, RegionCache, Skipped, build_cache, build_crops
+from unmask.train.cache import CropCache, RegionCache, Skipped, build_cache, build_crops, largest_face, others
 from unmask.train.dataset import ArraySet, StepRange, TrainingSet, label_weights, sampler_of
 from unmask.train.folder import Keeper
 from unmask.train.metrics import ValidationRows
@@ -29,10 +30,11 @@ from unmask.train.names import BEST, BUNDLE, GRAPH, LAST, SKIPPED
 from unmask.train.network import build
 from unmask.train.networks.base import Network
 from unmask.train.recipe import Recipe
-from unmask.train.sampling import CROSS_BLEND, SELF_BLEND, Batches
+from unmask.train.sampling import Batches, needs_both
 from unmask.train.trainer import Place, interruptible, make_trainer, place_of
 
 _VALIDATION_BATCH = 16
+_WORTH_A_WORD = 50e6
 
 
 @dataclass(frozen=True)
@@ -111,16 +113,18 @@ def train(
         KeyboardInterrupt: After Ctrl-C, when the checkpoint is written.
     """
     place = place_of(recipe)
-    if place.rank:
-        say = _silent
-    else:
-        folder.refuse_other_run(out, resume)
-    with _full_disk(out), _one_voice(place):
+    with _full_disk(out), _one_voice(place), alone(out) if place.rank == 0 else nullcontext():
+        if place.rank:
+            say = _silent
+        else:
+            folder.refuse_other_run(out, resume)
+        if resume and not (out / LAST).exists():
+            say(f"there is no checkpoint in {out} to go on from: the run starts anew")
         # First, so that a network that cannot be made is refused before an hour of reading.
         L.seed_everything(recipe.seed, verbose=False)
         network = build(recipe.network, recipe.crop.size, say).to(memory_format=torch.channels_last)
         _try_stages(network, recipe)
-        data = _read(manifest, recipe, cache or out / "cache", say)
+        data = _read(manifest, recipe, cache or out / "cache", place, say)
         sampler = sampler_of(data.training, recipe)
         recipe = recipe.for_rows(len(sampler))
         if place.rank == 0:
@@ -169,26 +173,41 @@ def _try_stages(network: Network, recipe: Recipe) -> None:
         freeze.apply(network, "all")
 
 
-def _read(manifest: Manifest, recipe: Recipe, home: Path, say: Callable[[str], None]) -> _Data:
+def _read(manifest: Manifest, recipe: Recipe, home: Path, place: Place, say: Callable[[str], None]) -> _Data:
     """Decode what is trained and validated on; rows that cannot be read are left out."""
-    blended = any(recipe.sampling.fake.get(kind) for kind in (SELF_BLEND, CROSS_BLEND))
-
-    def check(rows: Manifest) -> None:
-        # Fakes that are made of reals on the fly are fakes enough.
-        real_only = blended and set(rows.select("train", with_face=True).table["label"]) == {0}
-        rows.require(("val",) if real_only else ("train", "val"))
-
-    check(manifest)
+    _check(manifest, recipe, place)
     training, validation = manifest.select("train", with_face=True), manifest.select("val", with_face=True)
-    regions = build_cache(training, home / "train", threads=usable_cpus(), progress=_every(say, "training faces read"))
+    regions = build_cache(
+        training,
+        home / "train",
+        largest=largest_face(max(recipe.crop.size, *(size for _, size in recipe.schedule.sizes), 0)),
+        threads=usable_cpus(),
+        progress=_every(say, "training faces read"),
+    )
     crops = build_crops(
         validation, recipe.crop, home / "val", threads=usable_cpus(), progress=_every(say, "validation faces read")
     )
     data = _Data(_rows(training, regions.kept), _rows(validation, crops.kept), regions, crops)
     if data.skipped:
-        for rows in (data.training, data.validation):
-            rows.require(sorted(set(rows.table["split"])))
+        _check(data.readable, recipe, place)
+    unused = others(home / "train", regions.folder) + others(home / "val", crops.folder)
+    if unused > _WORTH_A_WORD:
+        say(
+            f"{home} also holds {unused / 1e9:.1f} GB of faces that this run does not use. To have the room, delete it "
+            "while no run is under way: what is needed is read again"
+        )
     return data
+
+
+def _check(manifest: Manifest, recipe: Recipe, place: Place) -> None:
+    manifest.require(needs_both(recipe.sampling, manifest))
+    faces = len(manifest.select("val", with_face=True))
+    # One without any would not take part in the gathering of the scores, for which the others wait.
+    if faces < place.world:
+        raise DataError(
+            f"{faces} validation faces cannot be shared by {place.world} processes",
+            hint="Validate on more faces, or set fewer schedule.processes, devices or nodes",
+        )
 
 
 def _rows(manifest: Manifest, kept: list[int]) -> Manifest:

@@ -10,10 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.base.errors import DataError
+from unmask.data.manifest import Manifest
 from unmask.train.recipe import SamplingRecipe, steps_of_epoch
 
 SELF_BLEND, CROSS_BLEND = "self-blend", "cross-blend"
 Make = Literal["as-is", "self-blend", "cross-blend"]
+
+
+def needs_both(recipe: SamplingRecipe, manifest: Manifest) -> list[str]:
+    """The splits that must have real and fake rows for a training: ``val``, and ``train`` but for one case.
+
+    Where all training faces are real and the recipe makes fakes of reals on the fly, those are fakes enough.
+    """
+    made = any(recipe.fake.get(kind) for kind in (SELF_BLEND, CROSS_BLEND))
+    real_only = set(manifest.select("train", with_face=True).table["label"]) == {0}
+    return ["val"] if made and real_only else ["train", "val"]
 
 
 @dataclass(frozen=True, slots=True)
