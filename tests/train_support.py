@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -36,9 +37,16 @@ class Watch:
         self.said: list[str] = []
 
     def __call__(
-        self, recipe: Recipe, data: Manifest, out: Path, *, break_at: int | None = None, **options: Any
+        self,
+        recipe: Recipe,
+        data: Manifest,
+        out: Path,
+        *,
+        break_at: int | None = None,
+        interrupt_in: int | None = None,
+        **options: Any,
     ) -> dict[int, float]:
-        """Train; the loss of each step."""
+        """Train; the loss of each step. Ctrl-C can come while a step is under way."""
         from lightning.pytorch.callbacks import Callback
 
         from unmask.base.errors import DataError
@@ -47,6 +55,10 @@ class Watch:
         seen: dict[int, float] = {}
 
         class Losses(Callback):
+            def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+                if trainer.global_step + 1 == interrupt_in:
+                    os.kill(os.getpid(), signal.SIGINT)
+
             def on_train_batch_end(self, trainer: Any, _: Any, outputs: Any, *__: Any) -> None:
                 seen[trainer.global_step] = float(outputs["loss"])
                 if trainer.global_step == break_at:
@@ -56,7 +68,8 @@ class Watch:
 
         def watched(*args: Any) -> Any:
             trainer = original(*args)
-            trainer.callbacks.insert(0, Losses())
+            # Behind the one that keeps checkpoints, for the step to have begun; before it, for a cut to save nothing.
+            trainer.callbacks.insert(0 if interrupt_in is None else len(trainer.callbacks), Losses())
             return trainer
 
         with self._patch.context() as patch:

@@ -1,7 +1,11 @@
 """Every recipe on the same data, row by row, for the table of docs/recipes.md.
 
-    python references/recipes/compare.py --data 140k=OUT/140k/manifest.parquet --data dfdc=OUT/dfdc/manifest.parquet \
-        --work WORK [--only vgg16-last5] [--size 128] [--samples 6000]
+    unmask data prepare 140k DATA/140k-faces OUT/140k --splits DATA/splits.csv          # and dfdc
+    unmask data prepare 140k DATA/140k-faces OUT/140k-dlib --splits DATA/splits.csv --faces dlib
+    python references/recipes/compare.py --data 140k=OUT/140k --data dfdc=OUT/dfdc --work WORK \
+        [--only vgg16-last5] [--size 128] [--samples 6016] [--precision bf16-mixed]
+
+Beside each folder a second one with ``-dlib`` at its end is for the recipes that say ``faces: dlib``.
 
 A row is one run of ``unmask train`` on one set. Rows are kept in ``references/recipes/rows.json``; one that is there is
 not run again, and a run that was broken off goes on at its last checkpoint. ``--table`` only writes the table anew.
@@ -100,13 +104,18 @@ def _start(name: str) -> tuple[str, tuple[str, ...]]:
     return "ImageNet", ()
 
 
-def run(plan: Plan, data: str, manifest: Path, work: Path, given: argparse.Namespace) -> dict[str, Any]:
+def run(plan: Plan, data: str, prepared: Path, work: Path, given: argparse.Namespace) -> dict[str, Any]:
     """Train and test one row; gives what the table needs."""
     out = work / data / plan.row.replace(", on ", "--")
+    crop = load_recipe(plan.recipe).crop
+    if crop.faces == "dlib":
+        prepared = prepared.with_name(f"{prepared.name}-dlib")
+    manifest = prepared / "manifest.parquet"
     rows = len(Manifest.read(manifest).select("train", with_face=True))
-    size = load_recipe(plan.recipe).crop.size if given.size == 0 else given.size
+    size = crop.size if given.size == 0 else given.size
     changes = [*plan.changes, f"crop.size={size}", f"schedule.samples={given.samples}"]
-    changes += [f"schedule.epoch_samples={min(rows, given.samples // 4)}", f"schedule.batch={given.batch}"]
+    changes += [f"schedule.epoch_samples={given.samples // given.validations}", f"schedule.batch={given.batch}"]
+    changes += [f"schedule.precision={given.precision}"]
     if plan.recipe == "default":
         changes += ["schedule.minutes=null", "schedule.processes=1", "schedule.sizes=[]", "sampling={mode: epoch}"]
     words = ["train", plan.recipe, "--data", str(manifest), "--out", str(out)]
@@ -119,6 +128,7 @@ def run(plan: Plan, data: str, manifest: Path, work: Path, given: argparse.Names
         "data": data,
         "weights": plan.weights,
         "changes": [change for change in changes if not change.startswith("network.weights=/")],
+        "training": rows,
         **facts(out),
         "machine": machine(),
         "published": PUBLISHED.get((plan.row, data), ""),
@@ -146,7 +156,7 @@ def machine() -> str:
     import torch
 
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{platform.machine()}, {usable_cpus()} processors{gpu}"
+    return f"{platform.machine()}, {usable_cpus()} cores{gpu}"
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -163,14 +173,14 @@ def table(rows: list[dict[str, Any]]) -> str:
             continue
         parts.append(f"**{title}**\n")
         parts.append(
-            "| recipe | data | weights | px | samples | min | machine | test AUC | accuracy | loss | published |"
+            "| recipe | data | weights | pictures | px | samples | min | machine | test AUC | accuracy | loss | published |"
         )
-        parts.append("|---|---|---|---|---|---|---|---|---|---|---|")
+        parts.append("|---|---|---|---|---|---|---|---|---|---|---|---|")
         for row in mine:
             cells = [_cell(row["test"][name]) for name in ("auc", "accuracy", "log_loss")]
             early = " (stopped early)" if row["stopped_early"] else ""
             parts.append(
-                f"| {row['row']} | {row['data']} | {row['weights']} | {row['pixels']} | {row['samples']:,}{early} | "
+                f"| {row['row']} | {row['data']} | {row['weights']} | {row['training']:,} | {row['pixels']} | {row['samples']:,}{early} | "
                 f"{row['minutes']} | {row['machine']} | {' | '.join(cells)} | {row['published'] or '-'} |"
             )
         parts.append("")
@@ -200,25 +210,27 @@ def write_page(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", action="append", default=[], metavar="NAME=MANIFEST")
+    parser.add_argument("--data", action="append", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--work", type=Path, help="where the run folders go")
     parser.add_argument("--only", action="append", help="rows, by their names")
     parser.add_argument("--size", type=int, default=128, help="side of the crops; 0: the recipe's own")
     parser.add_argument("--samples", type=int, default=6016, help="pictures seen")
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--validations", type=int, default=4, help="of each row, spread evenly")
+    parser.add_argument("--precision", default="32-true", help="bf16-mixed where the processor has AVX-512-BF16")
     parser.add_argument("--table", action="store_true", help="write the table of the rows that are there, and end")
     given = parser.parse_args()
     if not given.table and not (given.data and given.work):
         parser.error("--data and --work are needed")
     for word in [] if given.table else given.data:
-        data, _, manifest = word.partition("=")
+        data, _, prepared = word.partition("=")
         for plan in plans():
             done = read_rows()
             if (given.only and plan.row not in given.only) or any(
                 (r["row"], r["data"]) == (plan.row, data) for r in done
             ):
                 continue
-            row = run(plan, data, Path(manifest).resolve(), given.work, given)
+            row = run(plan, data, Path(prepared).resolve(), given.work, given)
             write_text(ROWS, json.dumps([*read_rows(), row], indent=1, ensure_ascii=False) + "\n")
     write_page(read_rows())
 
