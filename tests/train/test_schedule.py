@@ -14,7 +14,7 @@ pytest.importorskip("lightning", reason="needs the extra [train]")
 
 import torch
 
-from unmask.base.errors import DataError
+from unmask.base.errors import UsageError
 from unmask.data.manifest import Manifest
 from unmask.train import freeze
 from unmask.train.metrics import ValidationRows
@@ -144,7 +144,7 @@ def test_names_of_lightning_are_understood() -> None:
     assert (told.schedule.epochs, told.schedule.clip) == (10, 1.0)
     resolved = told.for_rows(1000).schedule
     assert (resolved.samples, resolved.epoch_samples) == (10 * 1024, 1024)
-    with pytest.raises(DataError, match=r"trainer\.max_epochs \(schedule\.epochs\)"):
+    with pytest.raises(UsageError, match=r"trainer\.max_epochs \(schedule\.epochs\)"):
         load_recipe("default", ["trainer.min_epochs=1"])
     assert load_recipe("default", ["schedule.epochs=3", "schedule.samples=64"]).schedule.epochs is None
 
@@ -162,5 +162,5 @@ def test_names_of_lightning_are_understood() -> None:
     ],
 )
 def test_what_does_not_fit_together_is_named(change: str, said: str) -> None:
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(UsageError, match=said):
         load_recipe("default", [change])
