@@ -172,17 +172,17 @@ def table(rows: list[dict[str, Any]]) -> str:
         if not mine:
             continue
         parts.append(f"**{title}**\n")
-        parts.append(
-            "| recipe | data | weights | pictures | px | samples | min | machine | test AUC | accuracy | loss | published |"
-        )
-        parts.append("|---|---|---|---|---|---|---|---|---|---|---|---|")
+        head = "recipe,data,weights,pictures,px,samples,min,machine,test AUC,accuracy,loss,published".split(",")
+        parts += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
         for row in mine:
-            cells = [_cell(row["test"][name]) for name in ("auc", "accuracy", "log_loss")]
             early = " (stopped early)" if row["stopped_early"] else ""
-            parts.append(
-                f"| {row['row']} | {row['data']} | {row['weights']} | {row['training']:,} | {row['pixels']} | {row['samples']:,}{early} | "
-                f"{row['minutes']} | {row['machine']} | {' | '.join(cells)} | {row['published'] or '-'} |"
-            )
+            cells = [
+                *(row["row"], row["data"], row["weights"], f"{row['training']:,}", str(row["pixels"])),
+                *(f"{row['samples']:,}{early}", str(row["minutes"]), row["machine"]),
+                *(_cell(row["test"][name]) for name in ("auc", "accuracy", "log_loss")),
+                row["published"] or "-",
+            ]
+            parts.append(f"| {' | '.join(cells)} |")
         parts.append("")
     return "\n".join(parts)
 

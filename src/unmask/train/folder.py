@@ -130,8 +130,15 @@ def save(content: Any, file: Any) -> None:
         raise
 
 
+def write_graph(out: Path, module: DetectorModule, size: int) -> None:
+    """Export the best weights of a run; ``size`` is the side of its crops in px."""
+    network = averaged(module)
+    network.load_state_dict(torch.load(out / BEST, weights_only=True)["state_dict"])
+    export_onnx(network, out / GRAPH, size)
+
+
 class Keeper:
-    """Keeps what a validation gives: a line for the user, a row of the table, the best weights and their graph.
+    """Keeps what a validation gives: a line for the user, a row of the table, the best weights.
 
     ``metrics.csv`` has a row a validation: ``step``, ``epoch`` (passes over the training rows), ``samples``,
     ``seconds``, ``lr``, ``train_loss`` and ``train_accuracy`` (of the varied samples since the last row, by the weights
@@ -139,8 +146,8 @@ class Keeper:
     (1: the best so far), then the figures of :class:`unmask.train.metrics.Validation`. The same go to TensorBoard.
     """
 
-    def __init__(self, out: Path, recipe: Recipe, latest: Path | None, say: Say, threads: int) -> None:
-        self._out, self._recipe, self._latest, self._say, self._threads = out, recipe, latest, say, threads
+    def __init__(self, out: Path, say: Say) -> None:
+        self._out, self._say = out, say
 
     def __call__(self, module: DetectorModule, result: Validation, facts: dict[str, float]) -> None:
         """Take the figures of one validation."""
@@ -158,11 +165,9 @@ class Keeper:
         }
         if facts["improved"]:
             # Before the row that says so: a full disk then leaves the last best one and a table that knows it.
-            network = averaged(module)
+            best = {"state_dict": averaged(module).state_dict(), "step": int(facts["step"])}
             with replacing(self._out / BEST) as temporary, temporary.open("wb") as file:
-                save({"state_dict": network.state_dict(), "step": int(facts["step"])}, file)
-            for path in filter(None, (self._out / GRAPH, self._latest)):
-                export_onnx(network, path, self._recipe.crop.size)
+                save(best, file)
         self._append(row)
         self._log(module, row)
         self._say(
@@ -171,7 +176,6 @@ class Keeper:
             f"accuracy {result.accuracy:.3f}, AUC {result.pooled:.3f} (mean of methods {result.macro:.3f}), "
             f"found {result.found:.2f} at 2 % false" + (" - best so far" if facts["improved"] else "")
         )
-        torch.set_num_threads(self._threads)
 
     def _append(self, row: dict[str, Any]) -> None:
         file = self._out / METRICS

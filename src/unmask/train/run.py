@@ -84,7 +84,6 @@ def train(
     resume: bool = False,
     cache: Path | None = None,
     workers: int = 1,
-    latest: Path | None = None,
     say: Callable[[str], None] = print,
     bar: bool = True,
 ) -> RunResult:
@@ -98,7 +97,6 @@ def train(
         resume: Go on from the last checkpoint in ``out``.
         cache: Where decoded faces are kept (about 150 KB each); default ``out/cache``.
         workers: Processes that make samples, for each training process.
-        latest: Also write the graph there at each new best.
         say: Takes lines for the user.
         bar: Show a progress bar where stderr is a terminal.
 
@@ -135,7 +133,7 @@ def train(
             network,
             recipe,
             _validation_rows(data.validation),
-            Keeper(out, recipe, latest, say, place.threads),
+            Keeper(out, say),
             epoch=len(sampler),
             weights=label_weights(data.training, recipe),
             sync=place.gpu and place.world > 1,
@@ -156,9 +154,10 @@ def train(
                 trainer.save_checkpoint(out / LAST)
         except TrainingError as error:
             if place.rank == 0:
-                raise _with_best(error, data.readable, recipe, out) from error
+                raise _with_best(error, module, data.readable, recipe, out) from error
             raise
         if trainer.is_global_zero:
+            folder.write_graph(out, module, recipe.crop.size)
             make_bundle(out / GRAPH, data.readable, recipe, out / BUNDLE, say)
         _tell_skipped(data, out, say)
     samples = trainer.global_step * recipe.schedule.batch
@@ -248,11 +247,14 @@ def _validation_rows(manifest: Manifest) -> ValidationRows:
     return ValidationRows(labels, sources, methods, [clip or path for path, clip in zip(paths, clips, strict=True)])
 
 
-def _with_best(error: TrainingError, manifest: Manifest, recipe: Recipe, out: Path) -> TrainingError:
+def _with_best(
+    error: TrainingError, module: DetectorModule, manifest: Manifest, recipe: Recipe, out: Path
+) -> TrainingError:
     """The error with the word what is left of the run: the bundle of its best weights, where there are any."""
     if not (out / BEST).exists():
         return error
     try:
+        folder.write_graph(out, module, recipe.crop.size)
         make_bundle(out / GRAPH, manifest, recipe, out / BUNDLE)
         left = f"The best weights so far are in {out / BUNDLE}"
     except UnmaskError:
