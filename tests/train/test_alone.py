@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+pytest.importorskip("lightning", reason="needs the extra [train]")
+
 from cli_support import environment
 from unmask.base.errors import DataError
 from unmask.cli import main
@@ -20,6 +22,8 @@ from unmask.train.alone import alone
 if TYPE_CHECKING:
     from unmask.data.manifest import Manifest
     from unmask.train.recipe import Recipe
+
+pytestmark = pytest.mark.train
 
 if sys.platform == "win32":
     pytest.skip("signals and fork", allow_module_level=True)
@@ -62,12 +66,12 @@ def test_a_second_one_is_refused_until_the_first_is_dead(holder: subprocess.Pope
         assert (tmp_path / "run").is_dir()
 
 
-@pytest.mark.train
 @pytest.mark.usefixtures("holder")
 def test_the_command_and_the_run_are_refused(
     data: Manifest, recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    running = pytest.importorskip("unmask.train.run", reason="needs the extra [train]")
+    from unmask.train import run as running
+
     (tmp_path / "r.yaml").write_text("name: x\ncrop: {size: 32}\nnetwork: {weights: none, cnn: {}, head: {}}\n")
     manifest = str(data.roots["src"] / "manifest.parquet")
     for more in ([], ["--resume"], ["--seeds", "2"]):
