@@ -181,20 +181,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         if not mine:
             continue
         parts.append(f"**{title}**\n")
-        head = [
-            "recipe",
-            "data",
-            "weights",
-            "pictures",
-            "px",
-            "samples",
-            "min",
-            "machine",
-            "test AUC",
-            "accuracy",
-            "loss",
-            "published",
-        ]
+        head = ["recipe", "data", "weights", "pictures", "px", "samples", "min", "machine"]
+        head += ["test AUC", "accuracy", "loss", "published"]
         parts += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
         for row in mine:
             early = " (stopped early)" if row["stopped_early"] else ""
