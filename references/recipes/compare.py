@@ -119,7 +119,7 @@ def run(plan: Plan, data: str, prepared: Path, work: Path, given: argparse.Names
     changes = [*plan.changes, f"crop.size={size}", f"schedule.samples={given.samples}"]
     changes += [f"schedule.epoch_samples={given.samples // given.validations}", f"schedule.batch={given.batch}"]
     changes += [f"schedule.precision={given.precision}"]
-    if plan.recipe == "default":
+    if plan.recipe in ("default", "own"):
         changes += ["schedule.minutes=null", "schedule.processes=1", "schedule.sizes=[]", "sampling={mode: epoch}"]
     words = ["train", plan.recipe, "--data", str(manifest), "--out", str(out)]
     words += [word for change in changes for word in ("--set", change)]
@@ -197,7 +197,7 @@ def table(rows: list[dict[str, Any]]) -> str:
                 *(row["row"], row["data"], row["weights"], f"{row['training']:,}", str(row["pixels"])),
                 *(f"{row['samples']:,}{early}", str(row["minutes"]), row["machine"]),
                 *(_tested(row["test"]) or ("learnt nothing that holds on validation", "-", "-")),
-                row["published"] or "-",
+                (row["weights"] != "from scratch" and row["published"]) or "-",
             ]
             parts.append(f"| {' | '.join(cells)} |")
         parts.append("")
