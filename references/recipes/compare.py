@@ -119,8 +119,9 @@ def run(plan: Plan, data: str, prepared: Path, work: Path, given: argparse.Names
     changes = [*plan.changes, f"crop.size={size}", f"schedule.samples={given.samples}"]
     changes += [f"schedule.epoch_samples={given.samples // given.validations}", f"schedule.batch={given.batch}"]
     changes += [f"schedule.precision={given.precision}"]
-    if plan.recipe in ("default", "own"):
-        changes += ["schedule.minutes=null", "schedule.processes=1", "schedule.sizes=[]", "sampling={mode: epoch}"]
+    changes += ["schedule.sizes=[]"]
+    if plan.recipe == "default":
+        changes += ["schedule.minutes=null", "schedule.processes=1", "sampling={mode: epoch}"]
     words = ["train", plan.recipe, "--data", str(manifest), "--out", str(out)]
     words += [word for change in changes for word in ("--set", change)]
     words += ["--resume"] if (out / "last.ckpt").exists() else []
