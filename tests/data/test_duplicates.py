@@ -76,13 +76,39 @@ def test_across_explicit_splits_the_one_nearer_to_training_goes() -> None:
 def test_groups_of_the_users_own_keep_their_names() -> None:
     items = [item("1", "a", "train"), item("2", "b", "train"), item("3", "c", "test")]
     kept, gone = merge_near_duplicates(items, ["0", "1", "3"], 1, regroup=False)
-    assert [(one.path, one.group) for one in kept] == [("1", "a"), ("3", "c")]
-    assert [(one.path, one.twin) for one in gone] == [("2", "3")]
+    assert [(one.path, one.group) for one in kept] == [("3", "c")]
+    assert [(one.path, one.twin) for one in gone] == [("1", "3"), ("2", "3")]
+    kept, gone = merge_near_duplicates(items[:2], ["0", "1"], 1, regroup=False)
+    assert [(one.path, one.group) for one in kept] == [("1", "a"), ("2", "b")]
+
+
+@pytest.mark.parametrize("held_out", ["0", "1"], ids=["equal", "one bit"])
+def test_copies_of_what_is_left_out_are_left_out_too(held_out: str) -> None:
+    items = [item("1", "a", "train"), item("2", "b", "train"), item("3", "c", "test"), item("4", "d", "val")]
+    kept, gone = merge_near_duplicates(items, ["0", "0", held_out, "0"], 1)
+    assert [(one.path, one.group) for one in kept] == [("3", "c")]
+    assert [(one.path, one.twin) for one in gone] == [("1", "3"), ("2", "3"), ("4", "3")]
+
+
+def test_the_twin_is_the_one_most_alike() -> None:
+    items = [item("1", "a", "train"), item("2", "b", "test"), item("3", "b", "test")]
+    _, gone = merge_near_duplicates(items, ["0", "3", "1"], 2)
+    assert [(one.path, one.twin) for one in gone] == [("1", "3")]
+
+
+def test_a_group_with_one_explicit_split_has_that_side() -> None:
+    items = [item("1", "a", "train"), item("2", "a"), item("3", "b", "test")]
+    kept, gone = merge_near_duplicates(items, ["ff00", "0", "0"], 1)
+    assert [(one.path, one.group) for one in kept] == [("1", "a"), ("3", "b")]
+    assert [one.path for one in gone] == ["2"]
+
+
+SIDES = st.sampled_from([None, "train", "val", "test"])
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 7), st.sampled_from("abcdef"), st.sampled_from([None, "train", "test"]))))
-def test_merging_never_tears_a_group(rows: list[tuple[int, str, str | None]]) -> None:
+@given(st.lists(st.tuples(st.sampled_from([0, 1, 3, 7, 48, 16, 240]), st.sampled_from("abcdef"), SIDES)))
+def test_merging_tears_no_group_and_no_near_duplicates(rows: list[tuple[int, str, str | None]]) -> None:
     side: dict[str, str | None] = {}
     items = [item(str(i), group, side.setdefault(group, split)) for i, (_, group, split) in enumerate(rows)]
     kept, gone = merge_near_duplicates(items, [f"{word:x}" for word, _, _ in rows], 1)
@@ -92,3 +118,13 @@ def test_merging_never_tears_a_group(rows: list[tuple[int, str, str | None]]) ->
         if one.split:
             sides.setdefault(one.group, set()).add(one.split)
     assert all(len(found) == 1 for found in sides.values())
+    words = [word for word, _, _ in rows]
+    near = {(i, j) for j in range(len(words)) for i in range(j) if (words[i] ^ words[j]).bit_count() <= 1}
+    part = _parts(near, len(words))
+    groups: dict[int, set[str]] = {}
+    for one in kept:
+        groups.setdefault(part[int(one.path)], set()).add(one.group)
+    # What hangs together is in one group or left out, and what is farthest from training is never left out.
+    assert set(groups) == set(part)
+    assert all(len(found) == 1 for found in groups.values())
+    assert not [one for one in gone if items[int(one.path)].split == "test"]

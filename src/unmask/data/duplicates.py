@@ -49,7 +49,9 @@ def _differing_bits(words: NDArray[np.uint64]) -> NDArray[np.intp]:
 def merge_near_duplicates(
     items: Sequence[Item], hashes: Sequence[str], distance: int, *, regroup: bool = True
 ) -> tuple[list[Item], list[LeftOut]]:
-    """Give near-duplicates one group; where explicit splits part them, leave out the one nearer to training.
+    """Give near-duplicates one group; where explicit splits part them, leave out those nearer to training.
+
+    What hangs together by near pairs counts as a whole: only those on the side farthest from training stay.
 
     Args:
         items: The items.
@@ -62,7 +64,10 @@ def merge_near_duplicates(
         The items that stay, with groups joined, and those that were left out.
     """
     head = {item.group: item.group for item in items}
-    side = {item.group: item.split for item in items}
+    # A group with one explicit split takes its other items along.
+    side: dict[str, str | None] = {}
+    for item in items:
+        side[item.group] = side.get(item.group) or item.split
 
     def find(group: str) -> str:
         while head[group] != group:
@@ -74,20 +79,43 @@ def merge_near_duplicates(
     order = {name: rank for rank, name in enumerate((None, *SPLITS))}
     hashed = [number for number, text in enumerate(hashes) if text]
     words = np.array([int(hashes[number], 16) for number in hashed], np.uint64)
-    for i, j in ((hashed[a], hashed[b]) for a, b in near_pairs(words, distance)):
-        if i in gone or j in gone:
-            continue
-        low, high = sorted((find(items[i].group), find(items[j].group)))
-        if low == high:
-            continue
-        sides = {side[low], side[high]} - {None}
-        if len(sides) == 2:
-            # Merging would tear a whole group out of its split: the picture nearer to training goes instead.
-            drop, stay = sorted((i, j), key=lambda k: order[side[find(items[k].group)]])
-            kept_in = side[find(items[stay].group)]
-            gone[drop] = LeftOut(items[drop].path, f"near-duplicate of a picture in {kept_in}", twin=items[stay].path)
-            continue
-        head[high] = low
-        side[low] = next(iter(sides), None)
+    for places in _connected(words, distance):
+        members = [hashed[place] for place in places]
+        sides = [side[find(items[k].group)] for k in members]
+        farthest = max(sides, key=lambda name: order[name])
+        held_out = [place for place, name in zip(places, sides, strict=True) if name == farthest]
+        for place, k, name in zip(places, members, sides, strict=True):
+            if name in (None, farthest):
+                # Whose group has no side yet comes along.
+                low, high = sorted((find(items[k].group), find(items[hashed[held_out[0]]].group)))
+                head[high] = low
+                side[low] = farthest
+            else:
+                # Merging would tear a whole group out of its split: the picture nearer to training goes instead.
+                nearest = held_out[int(_differing_bits(words[held_out] ^ words[place]).argmin())]
+                reason = f"near-duplicate of a picture in {farthest}"
+                gone[k] = LeftOut(items[k].path, reason, twin=items[hashed[nearest]].path)
     kept = [replace(item, group=find(item.group)) if regroup else item for i, item in enumerate(items) if i not in gone]
-    return kept, list(gone.values())
+    return kept, [gone[k] for k in sorted(gone)]
+
+
+def _connected(hashes: NDArray[np.uint64], distance: int) -> list[list[int]]:
+    """Places of all that hang together by near pairs, two or more each, in order.
+
+    All of them are gathered before any is left out: else the copies of one that is left out would hang on nothing.
+    """
+    head = list(range(len(hashes)))
+
+    def find(place: int) -> int:
+        while head[place] != place:
+            head[place] = head[head[place]]
+            place = head[place]
+        return place
+
+    for i, j in near_pairs(hashes, distance):
+        low, high = sorted((find(i), find(j)))
+        head[high] = low
+    parts: dict[int, list[int]] = {}
+    for place in range(len(hashes)):
+        parts.setdefault(find(place), []).append(place)
+    return [part for part in parts.values() if len(part) > 1]
