@@ -31,9 +31,7 @@ from unmask.data.manifest import Manifest
 from unmask.faces.crop import crop_face, crop_square
 from unmask.faces.types import Box, CropSpec
 from unmask.media import open_media
-
-SURROUNDINGS = 2.2
-"""Side of a cached region over the longer side of the box: room for margins up to 1.55, moves and turns."""
+from unmask.train.recipe import KEPT_SIDE
 
 LARGEST_FACE = 320
 """A larger face is reduced to this many pixels where crops are of 224 or less; see :func:`largest_face`."""
@@ -187,7 +185,7 @@ def build_cache(
     def region(file: Path, row: tuple[Any, ...]) -> Region:
         return cut_region(read_rgb(file), (row[0], row[1], row[2], row[3]), row[4], largest)
 
-    return RegionCache(_build(manifest, folder, f"2 {SURROUNDINGS} {largest}", region, write, threads, progress))
+    return RegionCache(_build(manifest, folder, f"2 {KEPT_SIDE} {largest}", region, write, threads, progress))
 
 
 def build_crops(
@@ -341,7 +339,7 @@ def cut_region(
 ) -> Region:
     """The face with its surroundings, its face at most ``largest`` pixels."""
     height, width = image.shape[:2]
-    left, top, right, bottom = crop_square(box, SURROUNDINGS, width, height)
+    left, top, right, bottom = crop_square(box, KEPT_SIDE, width, height)
     x, y = int(left), int(top)
     pixels = image[y : int(np.ceil(bottom)), x : int(np.ceil(right))]
     scale = min(1.0, largest / max(box[2] - box[0], box[3] - box[1], 1.0))

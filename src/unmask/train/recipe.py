@@ -17,6 +17,11 @@ from unmask.faces.types import CropSpec
 from unmask.train.keys import did_you_mean, keys_of
 from unmask.train.network_recipe import NetworkRecipe
 
+KEPT_SIDE = 2.2
+"""Side of what is kept of a training picture over the longer side of the face's box: no margin can be larger."""
+
+_SMALLEST_CROP = 32
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,14 +65,14 @@ class AugmentRecipe(_Strict):
     """How a face is varied; the same for both labels. Shares are probabilities.
 
     Attributes:
-        margin: Side of the crop over the longer side of the box, from ... to.
+        margin: Side of the crop over the longer side of the box, from ... to; with ``zoom`` at most :data:`KEPT_SIDE`.
         shift: Largest move of the crop's centre, in box sides.
         zoom: Largest change of the crop's side: times 1 - zoom ... 1 + zoom. Off by default, as ``margin`` varies it.
         rotate: Share turned, by up to ``rotate_degrees`` to either side.
         shear: Share slanted along the rows, by up to ``shear_degrees`` to either side; off by default.
         flip: Share mirrored, left for right.
         encode: Share that is encoded again before the crop is resized; ``encode_after`` after it.
-        quality: JPEG and WebP quality, from ... to.
+        quality: JPEG and WebP quality, from ... to, 1 ... 100.
         rescale: Share made smaller and enlarged again, down to ``rescale_to`` times the side.
         blur, sharpen, noise, colour, grey, cutout: Shares of each.
     """
@@ -91,6 +96,29 @@ class AugmentRecipe(_Strict):
     colour: float = Field(default=0.5, ge=0, le=1)
     grey: float = Field(default=0.12, ge=0, le=1)
     cutout: float = Field(default=0.05, ge=0, le=1)
+
+    @field_validator("quality")
+    @classmethod
+    def _qualities(cls, quality: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= quality[0] <= quality[1] <= 100:
+            raise ValueError("is written from ... to, rising, within 1 ... 100")
+        return quality
+
+    @field_validator("margin")
+    @classmethod
+    def _margins(cls, margin: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < margin[0] <= margin[1]:
+            raise ValueError("is written from ... to, rising, above 0")
+        return margin
+
+    @model_validator(mode="after")
+    def _kept(self) -> Self:
+        if self.margin[1] * (1 + self.zoom) > KEPT_SIDE:
+            raise ValueError(
+                f"a margin of {self.margin[1]:g}, zoomed out to {self.margin[1] * (1 + self.zoom):.3g}, is more than "
+                f"the {KEPT_SIDE} box sides that are kept of a training picture"
+            )
+        return self
 
 
 def _check_side(size: int) -> int:
@@ -136,7 +164,8 @@ class ScheduleRecipe(_Strict):
         nodes: Machines that share each batch, each with as many processes or GPUs; the command is started on each,
             with MASTER_ADDR, MASTER_PORT and NODE_RANK set (or by SLURM or torchrun).
         sizes: (part, side) pairs, part rising: crops have this side until this part of the schedule is done, and the
-            side of ``crop.size`` after the last. Small crops are cheap and nearly as good to start with.
+            side of ``crop.size`` after the last; none is larger than that. Small crops are cheap and nearly as good to
+            start with.
     """
 
     epochs: int | None = Field(default=None, ge=1)
@@ -188,6 +217,8 @@ class ScheduleRecipe(_Strict):
     def _sizes_fit(cls, sizes: tuple[tuple[float, int], ...]) -> tuple[tuple[float, int], ...]:
         if [part for part, _ in sizes] != sorted(part for part, _ in sizes):
             raise ValueError("the parts do not rise")
+        if any(size < _SMALLEST_CROP for _, size in sizes):
+            raise ValueError(f"a side is below {_SMALLEST_CROP} px")
         return sizes
 
     @model_validator(mode="after")
@@ -219,11 +250,20 @@ class Recipe(_Strict):
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
         if self.network.two_maps:
-            for size in (self.crop.size, *(size for _, size in self.schedule.sizes)):
+            for size in self.sizes:
                 _check_side(size)
         if self.network.fixed_size and self.schedule.sizes:
             raise ValueError("network.head.pool: flatten fixes the size of the crops: schedule.sizes must be empty")
+        if self.crop.margin > KEPT_SIDE:
+            raise ValueError(
+                f"crop.margin is {self.crop.margin:g}: at most {KEPT_SIDE} box sides are kept of a training picture"
+            )
         return self
+
+    @property
+    def sizes(self) -> list[int]:
+        """Every side in pixels that a crop has in the course of the training, rising."""
+        return sorted({self.crop.size, *(min(size, self.crop.size) for _, size in self.schedule.sizes)})
 
     @property
     def steps(self) -> int:
@@ -241,7 +281,8 @@ class Recipe(_Strict):
 
     def size_at(self, progress: float) -> int:
         """Side of the training crops when this part of the schedule, 0 ... 1, is done."""
-        return next((size for until, size in self.schedule.sizes if progress < until), self.crop.size)
+        size = next((size for until, size in self.schedule.sizes if progress < until), self.crop.size)
+        return min(size, self.crop.size)
 
 
 def steps_of_epoch(rows: int, batch: int) -> int:
