@@ -130,6 +130,23 @@ def test_folders_with_other_runs_are_refused(tmp_path: Path) -> None:
         seeds.refuse_other_runs(tmp_path, [1, 2], resume=True)
 
 
+def test_only_what_makes_other_runs_is_another_command(tmp_path: Path) -> None:
+    command = ["train", "own", "--data", "m.parquet", "--set", "schedule.lr=1e-4", "--workers", "1", "--draws", "1000"]
+    seeds._same_command(tmp_path, command, resume=False)
+    seeds._same_command(tmp_path, [*command[:6], "--draws", "0", "--workers", "4", "--quiet", "--debug"], resume=True)
+    seeds._same_command(tmp_path, command, resume=True)
+    for other in (["train", "default", *command[2:]], [*command, "--set", "schedule.batch=8"], command[:4]):
+        with pytest.raises(DataError, match="another recipe, other data or other options"):
+            seeds._same_command(tmp_path, other, resume=True)
+
+
+@pytest.mark.parametrize("content", [b'["train", ', b"\xff\xfe", b"{}", b"[1]"])
+def test_a_damaged_note_of_the_command_is_said(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "command.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"command\.json: is damaged"):
+        seeds._same_command(tmp_path, ["train", "own"], resume=True)
+
+
 def test_a_seed_that_fails_ends_all_and_one_that_is_done_is_left_alone(tmp_path: Path) -> None:
     write_summary(seeds.folder_of(tmp_path, 1), 0.8, 0.4)
     said: list[str] = []

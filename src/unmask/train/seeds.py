@@ -22,6 +22,8 @@ from unmask.train.names import LAST, RECIPE, SUMMARY
 SEEDS, COMMAND = "seeds.json", "command.json"
 _VALIDATION = {"val_auc": "auc", "val_accuracy": "val_accuracy", "val_loss": "val_loss", "train_loss": "train_loss"}
 """Name in ``seeds.json`` -> name in ``best`` of a run's summary."""
+_ASIDE, _SPEECH = frozenset({"--workers", "--draws", "--cache"}), frozenset({"--quiet", "--debug"})
+"""Options, with a value and without, that make no other runs: speed, width of the intervals, what is printed."""
 
 
 def folder_of(out: Path, seed: int) -> Path:
@@ -54,14 +56,37 @@ def refuse_other_runs(out: Path, seeds: Sequence[int], resume: bool) -> None:
 def _same_command(out: Path, command: Sequence[str], resume: bool) -> None:
     """Note what the runs are made by, or see that it is the same: other runs are no further seeds of these."""
     file = out / COMMAND
-    if resume and file.exists() and json.loads(file.read_text(encoding="utf-8")) != list(command):
-        raise DataError(
-            "was started with another recipe, other data or other options",
-            path=str(out),
-            hint=f"Give those that {file} holds, or name another folder",
-        )
+    if resume and file.exists():
+        try:
+            before = json.loads(file.read_text(encoding="utf-8"))
+            if not (isinstance(before, list) and all(isinstance(word, str) for word in before)):
+                raise ValueError
+        except (OSError, ValueError) as error:
+            raise DataError(
+                "is damaged: it does not say what the runs were made by",
+                path=str(file),
+                hint="Delete it if recipe, data and options are those of the runs there; else name another folder",
+            ) from error
+        if _meaning(before) != _meaning(command):
+            raise DataError(
+                "was started with another recipe, other data or other options",
+                path=str(out),
+                hint=f"Give those that {file} holds, or name another folder",
+            )
     out.mkdir(parents=True, exist_ok=True)
     write_text(file, json.dumps(list(command)))
+
+
+def _meaning(command: Sequence[str]) -> list[str]:
+    """The words that a run's weights and figures depend on."""
+    words = iter(command)
+    kept = []
+    for word in words:
+        if word in _ASIDE:
+            next(words, None)
+        elif word not in _SPEECH:
+            kept.append(word)
+    return kept
 
 
 def run_all(
