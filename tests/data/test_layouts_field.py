@@ -335,6 +335,31 @@ def test_deepfakebench_of_another_form(plant: Plant, table: dict[str, Any], what
         read(folder, "deepfakebench")
 
 
+@pytest.mark.parametrize("spaces", [None, 4])
+def test_deepfakebench_is_known_however_its_json_is_written(plant: Plant, spaces: int | None) -> None:
+    folder = plant("rgb", "a/v/0.png")
+    table = {"S": {"S_real": {"val": {"v": video("S_real", "a/v/0.png")}}}}
+    (folder / "S.json").write_text(json.dumps(table, indent=spaces))
+    assert read(folder)[0] == "deepfakebench"
+
+
+def test_other_json_is_not_taken_for_deepfakebench(plant: Plant) -> None:
+    parts = plant("dfdc", "a.mp4", "b.mp4")
+    facts = {"a.mp4": {"label": "FAKE", "split": "train", "original": "b.mp4"}, "b.mp4": {"label": "REAL"}}
+    # As it is published: without a space.
+    (parts / "metadata.json").write_text(json.dumps(facts, separators=(",", ":")))
+    name, items, _ = read(parts)
+    assert (name, {path: item.label for path, item in items.items()}) == ("dfdc", {"a.mp4": 1, "b.mp4": 0})
+    classes = plant("classes", "real/1.jpg", "fake/2.jpg")
+    for table in ({"sizes": {"train": {"real": 1}}}, {"train": 2}):
+        (classes / "info.json").write_text(json.dumps(table))
+        assert read(classes)[0] == "imagefolder"
+    with pytest.raises(DataError, match=r"info.json: does not have the benchmark's form"):
+        read(classes, "deepfakebench")
+    with pytest.raises(DataError, match="holds no JSON of DeepfakeBench"):
+        read(plant("none", "a/v/0.png"), "deepfakebench")
+
+
 def test_deepfakebench_never_leaves_the_folder_and_names_unknown_labels(plant: Plant, tmp_path: Path) -> None:
     folder = plant("rgb", "a/v/0.png")
     plant("secret", "0.png")

@@ -9,6 +9,7 @@ Source: Yan et al., "DeepfakeBench", NeurIPS 2023.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,21 +29,35 @@ _ENDS = ("_fake", "_Fake")
 Video = tuple[str, str, str | None, str, list[str]]
 
 
-def _tables(folder: Path) -> list[Path]:
+_NAME = r'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*'
+_BEGINNING = re.compile(rf'\s*{_NAME}{_NAME}\{{\s*"({"|".join(SPLITS)})"\s*:\s*\{{')
+
+
+def _candidates(folder: Path) -> list[Path]:
     found = [*folder.glob("*.json"), *folder.glob("dataset_json/*.json"), *folder.glob("*/dataset_json/*.json")]
-    return sorted(file for file in found if _is_one(file))
+    return sorted(file for file in found if file.is_file())
+
+
+def _tables(folder: Path) -> list[Path]:
+    return [file for file in _candidates(folder) if _is_one(file)]
 
 
 def _is_one(file: Path) -> bool:
-    """By its beginning: these files have hundreds of megabytes."""
+    """By its beginning, ``{SET: {LABEL: {SPLIT: {``: these files have hundreds of megabytes."""
     with file.open("rb") as stream:
         start = stream.read(4096)
-    return start.lstrip().startswith(b'{"') and any(f'"{split}"'.encode() in start for split in SPLITS)
+    return _BEGINNING.match(start.decode("utf-8", "replace")) is not None
 
 
 def _read(folder: Path, options: ReadOptions) -> Iterator[Item | LeftOut]:
     places = _Places(folder)
-    videos = [video for table in _tables(folder) for video in _videos(table)]
+    # Where none looks like one, but the layout was named: what is wrong with those that are there is to be said.
+    tables = _tables(folder) or _candidates(folder)
+    if not tables:
+        raise DataError(
+            "holds no JSON of DeepfakeBench", path=str(folder), hint="Put its dataset_json folder here, beside the sets"
+        )
+    videos = [video for table in tables for video in _videos(table)]
     # UADFV's 0000_fake was made of 0000.
     groups = groups_of(sorted({_original(name) for _, _, _, name, _ in videos}), "bench")
     chosen: dict[str, Item] = {}
