@@ -261,6 +261,70 @@ def test_joined_manifests_keep_their_roots(tmp_path: Path) -> None:
         join([one, torn])
 
 
+def test_joined_manifests_say_what_differs(tmp_path: Path) -> None:
+    one = manifest(row(), roots={"src": tmp_path / "1"})
+    two = manifest(row(group="b"), roots={"src": tmp_path / "2"})
+    one.about.update(faces="default", layout="ffpp")
+    two.about.update(faces="dlib", layout="ffpp")
+    assert join([one, two]).about == {"faces": "default and dlib", "layout": "ffpp"}
+    two.about.clear()
+    assert join([one, two]).about == {"faces": "default and unknown", "layout": "ffpp and unknown"}
+    assert join([one]).about == one.about
+
+
+def test_read_together_they_keep_what_they_say(tmp_path: Path) -> None:
+    from unmask.cli.measuring import read_manifests
+
+    files = []
+    for name in ("one", "two"):
+        one = manifest(row(group=name), roots={"src": tmp_path / name})
+        one.about["faces"] = "dlib"
+        files.append(tmp_path / f"{name}.parquet")
+        one.write(files[-1])
+    assert read_manifests(files, []).about == {"faces": "dlib"}
+
+
+def test_a_made_up_root_name_is_a_free_one(tmp_path: Path) -> None:
+    one = manifest(
+        row(root="src1"), row(path="b.jpg", group="b"), roots={"src": tmp_path / "1", "src1": tmp_path / "x"}
+    )
+    two = manifest(row(path="c.jpg", group="c"), roots={"src": tmp_path / "2"})
+    three = manifest(
+        row(root="src1", path="d.jpg", group="d"),
+        row(path="e.jpg", group="e"),
+        roots={"src": tmp_path / "3", "src1": tmp_path / "y"},
+    )
+    wanted = [tmp_path / path for path in ("x/a.jpg", "1/b.jpg", "2/c.jpg", "y/d.jpg", "3/e.jpg")]
+    assert join([one, two, three]).files() == wanted
+    assert sorted(join([three, two, one]).files()) == sorted(wanted)
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_the_same_file_through_two_roots_is_seen(tmp_path: Path, linked: bool) -> None:
+    (tmp_path / "src/set").mkdir(parents=True)
+    (tmp_path / "src/set/a.jpg").touch()
+    inner = tmp_path / "src/set"
+    if linked:
+        inner = tmp_path / "link"
+        inner.mkdir()
+        (inner / "a.jpg").symlink_to(tmp_path / "src/set/a.jpg")
+    one = manifest(row(path="set/a.jpg", group="x"), roots={"src": tmp_path / "src"})
+    two = manifest(row(path="a.jpg", group="y", split="test"), roots={"src": inner})
+    with pytest.raises(DataError, match=r"set/a\.jpg: is in two of the manifests"):
+        join([one, two])
+
+
+def test_the_same_clip_from_two_runs_is_on_one_side(tmp_path: Path) -> None:
+    def frames(run: str, split: str, group: str) -> Manifest:
+        facts = {"root": "out", "path": "frames/0.png", "group": group, "split": split}
+        clip = {"src": ("set/c.mp4", tmp_path), "set": ("c.mp4", tmp_path / "set")}[run]
+        return manifest(row(**facts, clip=clip[0]), roots={"src": clip[1], "out": tmp_path / run / "out"})
+
+    with pytest.raises(DataError, match=r"c\.mp4: this clip is in two of the manifests, in train and in test"):
+        join([frames("src", "train", "a"), frames("set", "test", "b")])
+    assert len(join([frames("src", "train", "a"), frames("set", "train", "b")])) == 2
+
+
 def test_counts() -> None:
     frames = [row(root="src", path=f"{i}.png", clip="c.mp4", label=1, method="swap", group="c") for i in range(3)]
     faceless = row(path="x.jpg", x0=None, y0=None, x1=None, y1=None, face_score=None, landmarks=None)

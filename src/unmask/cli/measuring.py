@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ def read_manifests(files: list[Path], roots: list[str]) -> Manifest:
     if unknown:
         raise UsageError(f"no manifest has a root named {', '.join(sorted(unknown))}", hint="Check --root")
     return join(
-        Manifest(one.table, one.roots | {name: folder for name, folder in moved.items() if name in one.roots})
+        replace(one, roots=one.roots | {name: folder for name, folder in moved.items() if name in one.roots})
         for one in read
     )
 

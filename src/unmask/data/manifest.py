@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -54,7 +55,7 @@ class Manifest:
         table: Columns of :data:`SCHEMA`; box, ``face_score`` and ``landmarks`` are null where no face was found.
         roots: Name -> folder. ``src`` holds the pictures as given, ``out`` the frames that were stored.
         about: How it was made, as text: ``layout``, ``faces`` (the backend), ``detector`` (start of its SHA-256),
-            ``unmask`` (version). Empty where it was written by hand.
+            ``unmask`` (version). Empty where it was written by hand; for several see :func:`join`.
     """
 
     table: pl.DataFrame
@@ -261,24 +262,86 @@ class Manifest:
 def join(manifests: Iterable[Manifest]) -> Manifest:
     """One manifest of several; roots of the same name and different folders are kept apart.
 
+    What the manifests say of themselves differently is joined by "and"; "unknown" where one does not say it.
+
     Raises:
-        DataError: A group lies on two sides of a split once they are together.
+        DataError: A group lies on two sides of a split once they are together, or a file is in two of them.
     """
-    roots: dict[str, Path] = {}
-    tables = []
     given = list(manifests)
+    if not given:
+        raise DataError("no manifest given", hint="Give at least one with --data MANIFEST")
+    roots: dict[str, Path] = {}
+    taken = {name for manifest in given for name in manifest.roots}
+    tables = []
     for number, manifest in enumerate(given):
         names = {}
         for name, folder in manifest.roots.items():
-            names[name] = name if roots.get(name, folder) == folder else f"{name}{number}"
-            roots[names[name]] = folder
+            free = name if roots.get(name, folder) == folder else _free(f"{name}{number}", taken)
+            names[name] = free
+            taken.add(free)
+            roots[free] = folder
         tables.append(manifest.table.with_columns(pl.col("root").replace_strict(names, return_dtype=pl.String)))
-    if not tables:
-        raise DataError("no manifest given", hint="Give at least one with --data MANIFEST")
-    common = dict(set.intersection(*(set(manifest.about.items()) for manifest in given)))
-    joined = Manifest(pl.concat(tables), roots, common)
+    joined = Manifest(pl.concat(tables), roots, _joined_about(given))
     joined.check("the manifests together")
+    if len(given) > 1:
+        _check_files(given)
     return joined
+
+
+def _free(name: str, taken: set[str]) -> str:
+    return next(
+        free for free in (name, *(f"{name}_{count}" for count in range(2, len(taken) + 3))) if free not in taken
+    )
+
+
+def _joined_about(manifests: Sequence[Manifest]) -> dict[str, str]:
+    """What was said of each, once where all say the same: mixed boxes are not to pass for those of one detector."""
+    keys = dict.fromkeys(key for manifest in manifests for key in manifest.about)
+    return {key: " and ".join(dict.fromkeys(one.about.get(key, "unknown") for one in manifests)) for key in keys}
+
+
+def _check_files(manifests: Sequence[Manifest]) -> None:
+    """The same file through two roots, which have names of their own.
+
+    Raises:
+        DataError: A file is in two manifests, or a clip is in two and on two sides of a split.
+    """
+    places = _Places()
+    files: dict[str, int] = {}
+    clips: dict[str, tuple[int, str]] = {}
+    for number, manifest in enumerate(manifests):
+        source = manifest.roots.get("src")
+        for root, path, clip, split in manifest.table.select("root", "path", "clip", "split").iter_rows():
+            file = places.true(str(manifest.roots[root]), path)
+            if files.setdefault(file, number) != number:
+                raise DataError(
+                    "is in two of the manifests, through two roots", path=file, hint="Keep one row for each picture"
+                )
+            # Two runs store frames of their own; the clip they were taken from is the same.
+            if clip is None or source is None:
+                continue
+            file = places.true(str(source), clip)
+            before, side = clips.setdefault(file, (number, split))
+            if before != number and side != split:
+                raise DataError(
+                    f"this clip is in two of the manifests, in {side} and in {split}",
+                    path=file,
+                    hint="Keep its rows in one manifest, or the figures are not to be trusted",
+                )
+
+
+class _Places:
+    """Files without links; each folder is looked up once, for a manifest may have a million rows."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def true(self, root: str, path: str) -> str:
+        folder, name = os.path.split(os.path.join(root, path))  # noqa: PTH118 - a million of them
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        file = f"{self._folders[folder]}{os.sep}{name}"
+        return os.path.realpath(file) if os.path.islink(file) else file  # noqa: PTH114
 
 
 def _read_parquet(file: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
