@@ -166,6 +166,69 @@ def test_uadfv_pairs(plant: Plant) -> None:
     ]
 
 
+@pytest.mark.parametrize("below", ["", "frames/"])
+def test_uadfv_as_frames(plant: Plant, below: str) -> None:
+    real, fake = (f"real/{below}000{{}}/{{:03}}.png", f"fake/{below}000{{}}_fake/{{:03}}.png")
+    folder = plant("set", *(name.format(video, frame) for name in (real, fake) for video in (1, 2) for frame in (0, 9)))
+    assert layout_named("auto", folder).name == "uadfv"
+    items = read("auto", folder)
+    groups = defaultdict(set)
+    for path, item in items.items():
+        groups[item.group].add(Path(path).parent.name)
+        assert item.method == ("uadfv" if item.label else "none")
+    assert groups == {"uadfv-0001": {"0001", "0001_fake"}, "uadfv-0002": {"0002", "0002_fake"}}
+    assert len(items) == 8
+
+
+@pytest.mark.parametrize(
+    ("real", "fake"),
+    [
+        ("real/{}/{}.jpg", "fake/{}/{}.jpg"),
+        ("train/real/frames/{}/frame_{}.png", "train/fake/deepfakes/frames/{}_fake/frame_{}.png"),
+        ("real/{}/images/{}.jpg", "fake/swap/{}/images/{}.jpg"),
+        ("c23/real/{}/{}.jpg", "c23/fake/{}_x/{}.jpg"),
+    ],
+)
+@pytest.mark.parametrize("videos", [["id0_0001", "id1_0002", "000_003"], ["ann", "bob"], list("abcdefghijkl")])
+def test_frames_of_a_video_are_one_group_and_no_method(plant: Plant, real: str, fake: str, videos: list[str]) -> None:
+    if "_x/" in fake and len(videos) == 2:
+        videos = ["v001", "v002"]  # two folders of other names can as well be generators
+    folder = plant("set", *(name.format(video, f"{i:04}") for name in (real, fake) for video in videos for i in (0, 7)))
+    items = read("imagefolder", folder)
+    groups = defaultdict(list)
+    for path, item in items.items():
+        groups[item.group].append(path)
+    assert len(groups) == 2 * len(videos)
+    assert all(len(paths) == 2 for paths in groups.values())
+    method = next((name for name in ("deepfakes", "swap", "c23") if name in fake), "set")
+    assert {item.method for item in items.values()} == {"none", method}
+
+
+def test_a_folder_a_generator_is_no_video(plant: Plant) -> None:
+    numbers = ("000", "001")
+    fakes = [f"fake/{name}/{i}.png" for name in ("stylegan2-1024", "sd-256") for i in numbers]
+    folder = plant("set", *(f"real/ffhq/{i}.png" for i in numbers), *fakes)
+    items = read("imagefolder", folder)
+    assert {item.method for item in items.values()} == {"none", "stylegan2-1024", "sd-256"}
+    assert len({item.group for item in items.values()}) == len(items)
+
+
+def test_pictures_with_names_are_no_frames(plant: Plant) -> None:
+    folder = plant("set", "real/2024/beach.jpg", "real/2025/hill.jpg", "fake/2024/beach.jpg", "fake/2025/hill.jpg")
+    assert len({item.group for item in read("imagefolder", folder).values()}) == 4
+
+
+def test_generators_with_folders_of_frames(plant: Plant) -> None:
+    paths = [
+        f"gan/{kind}/{video}/{i:03}.jpg" for kind in ("real", "fake") for video in ("0001", "0002") for i in (0, 1)
+    ]
+    folder = plant("set", *paths, "swap/fake/1.jpg")
+    assert layout_named("auto", folder).name == "generators"
+    items = read("auto", folder)
+    assert {item.group for item in items.values()} == {"set-gan/0001", "set-gan/0002", "set-swap/1"}
+    assert {item.method for item in items.values()} == {"gan", "swap", "none"}
+
+
 def test_ffpp_ties_target_and_donor(plant: Plant) -> None:
     real, fake = "original_sequences/youtube/c23/videos", "manipulated_sequences/{}/c23/videos"
     folder = plant(

@@ -24,9 +24,10 @@ def assign_splits(items: Sequence[Item], *, fraction: float = 0.15, seed: int = 
 
     A split that the layout gave stays. A group with one explicit split takes its other items along. The remaining
     groups are dealt out by a seeded hash of their names: ``fraction`` of the groups of each stratum (sources and labels
-    a group holds) to validation, as many to test where the layout has no test split, the rest to training. Where the
-    layout has training and test but no validation split, validation is taken from its training groups. Adding a group
-    moves few others, since each keeps its place in the order of hashes.
+    a group holds) to validation and as many to test, unless the layout has such a split itself, the rest to training.
+    Where the layout has a training but no validation split, validation is taken from its training groups, and so is
+    test where it has none either. A layout that puts everything into training and validation gives no test rows. Adding
+    a group moves few others, since each keeps its place in the order of hashes.
 
     Raises:
         UsageError: ``fraction`` is not between 0 and 0.45.

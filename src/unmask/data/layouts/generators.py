@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from unmask.data.frames import video_folders
 from unmask.data.items import Item, Layout, LeftOut, ReadOptions
 from unmask.data.layouts import imagefolder
 
@@ -29,12 +30,14 @@ def _fits(folder: Path) -> bool:
 
 def _read(folder: Path, options: ReadOptions) -> Iterator[Item | LeftOut]:
     items = list(imagefolder.read(folder, options))
-    reals = {_place(item) for item in items if isinstance(item, Item) and not item.label}
+    # generator/class/...: the class folder is the second part.
+    videos = video_folders((item.path, 1) for item in items if isinstance(item, Item))
+    reals = {_place(item, videos) for item in items if isinstance(item, Item) and not item.label}
     for item in items:
         if isinstance(item, LeftOut):
             yield item
             continue
-        generator, stem = _place(item)
+        generator, stem = _place(item, videos)
         # In a set of pairs the fakes are named for the real they were put on: real/7.jpg, fake/7_0.jpg.
         original = stem.rpartition("_")[0]
         if item.label and (generator, original) in reals:
@@ -44,10 +47,11 @@ def _read(folder: Path, options: ReadOptions) -> Iterator[Item | LeftOut]:
         yield replace(item, source=source, group=f"{source}/{stem}", method=method)
 
 
-def _place(item: Item) -> tuple[str, str]:
-    """(generator, name without suffix)."""
+def _place(item: Item, videos: dict[PurePosixPath, PurePosixPath]) -> tuple[str, str]:
+    """(generator, name without suffix, or of the video that it is a frame of)."""
     path = PurePosixPath(item.path)
-    return path.parts[0], path.stem
+    video = None if item.is_clip else videos.get(path.parent)
+    return path.parts[0], video.name if video else path.stem
 
 
 LAYOUT = Layout("generators", "a folder a generator: GENERATOR/{fake,real}/*", _fits, _read, rank=40)

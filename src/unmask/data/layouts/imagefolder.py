@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from unmask.base.errors import DataError
-from unmask.data.items import NO_METHOD, Item, Layout, LeftOut, ReadOptions, media_files, no_media, relative
+from unmask.data.frames import video_folders
+from unmask.data.items import CLIPS, NO_METHOD, Item, Layout, LeftOut, ReadOptions, media_files, no_media, relative
+from unmask.data.lineage import FRAME_FOLDERS
 
 REAL_NAMES = frozenset({"real", "reals", "original", "originals", "authentic", "genuine", "training_real", "0_real"})
 FAKE_NAMES = frozenset(
@@ -54,27 +56,36 @@ def _fits(folder: Path) -> bool:
 def read(folder: Path, options: ReadOptions) -> Iterator[Item | LeftOut]:
     """Every picture and clip below a folder whose name means real or fake.
 
+    Each is a group of its own, but for the frames of a video: see :func:`unmask.data.frames.video_folders`.
+
     Raises:
         DataError: There is no picture and no clip, or no folder name means real or fake.
     """
     source = options.source or folder.name
     unnamed: list[LeftOut] = []
-    given = False
+    given: list[tuple[str, int, int]] = []
     for file in media_files(folder):
         path = relative(file, folder)
-        parts = PurePosixPath(path).parts[:-1]
-        found = label_of(parts, options)
+        found = label_of(PurePosixPath(path).parts[:-1], options)
         if found is None:
             unnamed.append(LeftOut(path, "no folder above it means real or fake"))
-            continue
-        given = True
-        label, position = found
+        else:
+            given.append((path, *found))
+    videos = video_folders((path, position) for path, _, position in given)
+    for path, label, position in given:
+        place = PurePosixPath(path)
+        parts = place.parts[:-1]
+        # The frames of a video must stay together, and its name is no method.
+        video = None if place.suffix.lower() in CLIPS else videos.get(place.parent)
+        named = video.parts[:-1] if video else parts
+        if video and named[-1].lower() in FRAME_FOLDERS:
+            named = named[:-1]
         yield Item(
             path,
             label,
-            group=f"{source}/{PurePosixPath(path).with_suffix('')}",
+            group=f"{source}/{video or place.with_suffix('')}",
             source=source,
-            method=_method(parts, position, source) if label else NO_METHOD,
+            method=_method(named, position, source) if label else NO_METHOD,
             split=split_of(parts),
         )
     if not (given or unnamed):
