@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import ZipFile
@@ -46,6 +47,36 @@ def test_show_gives_a_file_that_is_the_recipe(name: str, capsys: pytest.CaptureF
     resolved = yaml.safe_dump(load_recipe(name).model_dump(mode="json"))
     (tmp_path / "resolved.yaml").write_text(resolved, encoding="utf-8")
     assert load_recipe(str(tmp_path / "resolved.yaml")) == load_recipe(name)
+
+
+@pytest.mark.parametrize("name", packaged_recipes())
+def test_show_has_a_comment_on_each_choice(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """On its line or right above it; what is varied, and what is not, may be told together."""
+    main(["recipes", "show", name])
+    lines = capsys.readouterr().out.splitlines()
+    section, above, told, bare, seen = "", "", False, [], set()
+    for line in lines:
+        if re.match(r"\w+:", line):
+            section, told = line.partition(":")[0], False
+            seen.add(section)
+        is_key = section in {"network", "sampling", "augment", "schedule"} and bool(re.match(r"  \w+:", line))
+        told = above.strip().startswith("#") or (told and section == "augment")
+        if is_key and "#" not in line and not told:
+            bare.append(f"{section}.{line.strip()}")
+        above = line
+    assert {"network", "sampling", "schedule"} <= seen
+    assert bare == []
+
+
+def test_the_examples_of_the_guide_are_recipes(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        (tmp_path / "r.yaml").write_text(block, encoding="utf-8")
+        recipe = load_recipe(str(tmp_path / "r.yaml"))
+        assert recipe.name.startswith("mine")
+    assert recipe.network.module == "mypackage.net:Build"
 
 
 def test_tutorials_name_the_figure_they_answer_to(capsys: pytest.CaptureFixture[str]) -> None:

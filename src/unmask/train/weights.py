@@ -40,7 +40,8 @@ class Record:
         extra: The extra of unmask that brings what is needed to get it.
         terms: Licence.
         note: What it was trained on, and by whom.
-        sha256, bytes: Of the file; None where not known (the Hub names the hash of what it sends).
+        sha256, bytes: Of the file; None where we never had it in hand: then it is held against the SHA-256 that the Hub
+            has on record when it is fetched, and afterwards against that one, which is kept beside it.
         input: Order of the colours and range, in words.
         mean, std: Where white is 1.
         size: Side in pixels that it was trained at.
