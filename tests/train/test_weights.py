@@ -150,6 +150,18 @@ def test_vgg_out_of_keras_files(family: str, names: str, tmp_path: Path) -> None
     assert [float(value[0]) for key, value in state.items() if key.endswith("bias")] == list(range(len(kernels)))
 
 
+def test_a_keras_model_saved_with_its_optimizer(tmp_path: Path) -> None:
+    """Its moments have the names and shapes of the weights."""
+    kernels = keras_file(tmp_path / "w.h5", "vgg16", "keras2")
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "w.h5", "r") as bare, h5py.File(tmp_path / "model.h5", "w") as whole:
+        for target in ("model_weights", "optimizer_weights/Adam/m", "optimizer_weights/Adam/v"):
+            for name in bare:
+                bare.copy(name, whole.require_group(target))
+    state = read_keras_vgg(tmp_path / "model.h5", "vgg16")
+    assert sum(value.ndim == 4 for value in state.values()) == len(kernels) == 13
+
+
 def test_a_keras_vgg_sees_what_keras_showed_it(tmp_path: Path) -> None:
     kernels = keras_file(tmp_path / "w.h5", "vgg16", "keras3")
     network = build(recipe("vgg16", tmp_path / "w.h5"), 64)

@@ -85,7 +85,8 @@ def read_keras_vgg(path: Path, architecture: str) -> State:
     arrays: dict[str, Any] = {}
 
     def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
+        # A whole model is saved with its optimizer, whose moments have the names and shapes of the weights.
+        if isinstance(item, h5py.Dataset) and not name.partition("/")[0].startswith("optimizer"):
             arrays[name] = item
             if item.ndim == 4 and item.shape[:2] == (3, 3):
                 kernels.append((name, item))
