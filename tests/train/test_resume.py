@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -14,6 +15,7 @@ pytest.importorskip("lightning", reason="needs the extra [train]")
 
 import torch
 
+from unmask.base.errors import DataError
 from unmask.data.manifest import Manifest
 from unmask.model import load_bundle
 from unmask.train.recipe import Recipe
@@ -73,6 +75,32 @@ def test_a_recipe_by_epochs_is_resumed_from_its_own_folder(
     losses = watch(load_recipe(str(tmp_path / "run" / "recipe.yaml")), data, tmp_path / "run", resume=True)
     assert max(losses) == 12, "two passes over 48 rows in batches of 8"
     assert [row["epoch"] for row in table_of(tmp_path / "run")] == [1, 2]
+
+
+def test_other_data_are_refused(recipe: Recipe, data: Manifest, tmp_path: Path, watch: Watch) -> None:
+    watch(recipe, data, tmp_path / "run", break_at=4)
+    other = Manifest(data.table.with_columns(x0=data.table["x0"] + 1), data.roots)
+    with pytest.raises(DataError, match="started with other data"):
+        watch(recipe, other, tmp_path / "run", resume=True)
+    # One that was made before noted none.
+    file = tmp_path / "run" / "environment.json"
+    noted = json.loads(file.read_text())
+    file.write_text(json.dumps({name: value for name, value in noted.items() if name != "data"}))
+    backwards = Manifest(data.table.reverse(), data.roots)
+    assert max(watch(recipe, backwards, tmp_path / "run", resume=True)) == 6
+    assert json.loads(file.read_text())["data"] == noted["data"]
+
+
+@pytest.mark.parametrize("left", ["best.pt", "bundle.onnx", "metrics.csv"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_a_run_left_is_never_written_over(
+    recipe: Recipe, data: Manifest, tmp_path: Path, watch: Watch, left: str, resume: bool
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / left).write_text("of hours")
+    with pytest.raises(DataError, match=rf"holds {left} of a run whose last\.ckpt is gone"):
+        watch(recipe, data, tmp_path / "run", resume=resume)
+    assert (tmp_path / "run" / left).read_text() == "of hours"
 
 
 STEPS = {"samples": 320, "batch": 8, "epoch_samples": 160, "checkpoint_minutes": 1e-6, "ema": 0.5}

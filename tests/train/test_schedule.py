@@ -70,6 +70,25 @@ def test_other_optimizers_learn(recipe: Recipe, data: Manifest, tmp_path: Path, 
     assert np.mean(values[-8:]) < np.mean(values[:4])
 
 
+@pytest.mark.parametrize("clip", [0.0, 0.5])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradients_are_clipped_in_every_precision(
+    recipe: Recipe, data: Manifest, tmp_path: Path, watch: Watch, precision: str, clip: float
+) -> None:
+    told = changed(recipe, precision=precision, clip=clip)
+    losses = list(watch(told, data, tmp_path / "run").values())
+    assert len(losses) == 6
+    assert np.isfinite(losses).all()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_lightning_may_clip_what_the_optimizer_is(recipe: Recipe, optimizer: str) -> None:
+    """In mixed precision it refuses an optimizer that unscales the gradients itself; half floats need a GPU to run."""
+    for precision in ("32-true", "bf16-mixed", "16-mixed"):
+        made = module_of(changed(recipe, optimizer=optimizer, precision=precision, clip=1.0)).configure_optimizers()
+        assert precision == "32-true" or not getattr(made, "_step_supports_amp_scaling", False)
+
+
 def test_the_best_is_chosen_by_what_is_monitored(recipe: Recipe, data: Manifest, tmp_path: Path, watch: Watch) -> None:
     told = changed(recipe, epochs=6, monitor="val_loss")
     watch(told, data, tmp_path / "run")

@@ -107,6 +107,7 @@ def train(
     from unmask.evaluate.rows import require_rows
     from unmask.train.after import can_test
     from unmask.train.alone import alone
+    from unmask.train.fits import require_faces
     from unmask.train.recipe import load_recipe
     from unmask.train.sampling import needs_both
 
@@ -117,6 +118,7 @@ def train(
     data = data or [fetched_data(chosen.data, chosen.crop.faces, quiet=quiet)]
     manifest = read_manifests(data, root or [])
     # Before torch is loaded and anything is written.
+    require_faces(chosen, manifest)
     both = needs_both(chosen.sampling, manifest)
     for split in ("train", "val"):
         require_rows(manifest, split, both=split in both)

@@ -25,27 +25,43 @@ from unmask.train.cache import Skipped
 from unmask.train.export import export_onnx
 from unmask.train.metrics import Validation
 from unmask.train.module import DetectorModule, averaged
-from unmask.train.names import BEST, ENVIRONMENT, GRAPH, LAST, METRICS, RECIPE, SKIPPED
+from unmask.train.names import BEST, BUNDLE, ENVIRONMENT, GRAPH, LAST, METRICS, RECIPE, SKIPPED
 from unmask.train.recipe import Recipe
 
 Say = Callable[[str], None]
 
 
 def refuse_other_run(out: Path, resume: bool) -> None:
-    """Raise where the folder holds a run that is not to be gone on with.
+    """Raise where the folder holds a run that is not to be gone on with, or cannot be.
 
     Raises:
         DataError: It does.
     """
-    if not resume and (out / LAST).exists():
-        raise DataError("holds a run already", path=str(out), hint="Go on with --resume, or name another folder")
+    if (out / LAST).exists():
+        if not resume:
+            raise DataError("holds a run already", path=str(out), hint="Go on with --resume, or name another folder")
+        return
+    left = [name for name in (BEST, BUNDLE, METRICS) if (out / name).exists()]
+    if left:
+        raise DataError(
+            f"holds {' and '.join(left)} of a run whose {LAST} is gone, so it can be neither gone on with nor written "
+            "over",
+            path=str(out),
+            hint="Name another folder, or move these files away to start anew in this one",
+        )
 
 
-def open_folder(out: Path, recipe: Recipe, resume: bool) -> None:
-    """Write recipe and environment, or see that they are those of the run that is gone on with.
+def open_folder(out: Path, recipe: Recipe, resume: bool, data: str) -> None:
+    """Write recipe, environment and the hash of the data, or see that they are those of the run that is gone on with.
+
+    Args:
+        out: The run folder.
+        recipe: As it is used.
+        resume: Go on with what is there.
+        data: Of :func:`unmask.train.fits.fingerprint`.
 
     Raises:
-        DataError: The run was started with another recipe.
+        DataError: The run was started with another recipe or other data. Those that noted no data pass.
     """
     resolved = out / RECIPE
     if resume and resolved.exists():
@@ -55,12 +71,15 @@ def open_folder(out: Path, recipe: Recipe, resume: bool) -> None:
                 path=str(out),
                 hint=f"Resume it with the recipe {resolved}",
             )
+        if (out / LAST).exists() and _data_of(out) not in (None, data):
+            raise DataError(
+                "was started with other data: rows, labels, splits or boxes differ",
+                path=str(out),
+                hint="Give the manifests that it was started with (--data, in any order), or name another folder",
+            )
     else:
-        # Of a run that ended before its first checkpoint.
-        (out / METRICS).unlink(missing_ok=True)
-        (out / BEST).unlink(missing_ok=True)
         write_text(resolved, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
-    write_text(out / ENVIRONMENT, json.dumps(environment(), indent=1))
+    write_text(out / ENVIRONMENT, json.dumps(environment() | {"data": data}, indent=1))
 
 
 def _read(file: Path) -> Recipe | None:
@@ -68,6 +87,14 @@ def _read(file: Path) -> Recipe | None:
         return Recipe.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
     except (yaml.YAMLError, ValidationError):
         return None
+
+
+def _data_of(out: Path) -> str | None:
+    try:
+        noted = json.loads((out / ENVIRONMENT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return noted.get("data") if isinstance(noted, dict) else None
 
 
 def environment() -> dict[str, Any]:

@@ -130,7 +130,9 @@ class DetectorModule(L.LightningModule):
         if schedule.optimizer == "sgd":
             return torch.optim.SGD(groups, lr=schedule.lr, momentum=0.9, nesterov=True)
         kind = torch.optim.Adam if schedule.optimizer == "adam" else torch.optim.AdamW
-        return kind(groups, lr=schedule.lr, fused=True)
+        # Fused steps unscale the gradients themselves, after they would have to be clipped: Lightning refuses both.
+        fused = schedule.precision == "32-true" or not schedule.clip
+        return kind(groups, lr=schedule.lr, fused=fused)
 
     def on_train_start(self) -> None:
         """Start the clock; an early stop of the run that is resumed still holds."""

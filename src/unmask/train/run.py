@@ -18,20 +18,21 @@ from unmask.base.errors import DataError, OutputError, TrainingError, UnmaskErro
 from unmask.base.files import is_full
 from unmask.base.ort import usable_cpus
 from unmask.data.manifest import Manifest
-from unmask.train import folder, freeze
+from unmask.train import folder
 from unmask.train.alone import alone
 from unmask.train.bundle import make_bundle
 from unmask.train.cache import CropCache, RegionCache, Skipped, build_cache, build_crops, largest_face, others
 from unmask.train.dataset import ArraySet, StepRange, TrainingSet, label_weights, sampler_of
+from unmask.train.fits import fingerprint, require_faces
 from unmask.train.folder import Keeper
 from unmask.train.metrics import ValidationRows
 from unmask.train.module import DetectorModule
 from unmask.train.names import BEST, BUNDLE, GRAPH, LAST, SKIPPED
 from unmask.train.network import build
-from unmask.train.networks.base import Network
 from unmask.train.recipe import Recipe
 from unmask.train.sampling import Batches, needs_both
 from unmask.train.trainer import Place, interruptible, make_trainer, place_of
+from unmask.train.trial import try_network
 
 _VALIDATION_BATCH = 16
 _WORTH_A_WORD = 50e6
@@ -101,8 +102,9 @@ def train(
         bar: Show a progress bar where stderr is a terminal.
 
     Raises:
-        DataError: The data or the recipe cannot be used (a split without faces of one label, a missing picture), or
-            ``out`` holds a run and ``resume`` is off.
+        DataError: The data or the recipe cannot be used (a split without faces of one label, a missing picture, faces
+            of another detector), ``out`` holds a run and ``resume`` is off, or one of another recipe or other data.
+        BundleError: The network cannot be written as ONNX; told before anything is read.
         TrainingError: The loss is no number any more. Where there was a validation before, the bundle of the best
             weights is there all the same.
         OutputError: The disk is full. What was finished before is whole: the run can be resumed.
@@ -121,12 +123,12 @@ def train(
         # First, so that a network that cannot be made is refused before an hour of reading.
         L.seed_everything(recipe.seed, verbose=False)
         network = build(recipe.network, recipe.crop.size, say).to(memory_format=torch.channels_last)
-        _try_stages(network, recipe)
+        try_network(network, recipe, export=place.rank == 0)
         data = _read(manifest, recipe, cache or out / "cache", place, say)
         sampler = sampler_of(data.training, recipe)
         recipe = recipe.for_rows(len(sampler))
         if place.rank == 0:
-            folder.open_folder(out, recipe, resume)
+            folder.open_folder(out, recipe, resume, fingerprint(manifest))
             folder.write_skipped(out, data.skipped)
         torch.set_num_threads(place.threads)
         module = DetectorModule(
@@ -164,14 +166,6 @@ def train(
     return RunResult(out, out / GRAPH, out / BUNDLE, module.score, samples, module.seconds, len(data.skipped))
 
 
-def _try_stages(network: Network, recipe: Recipe) -> None:
-    """Refuse a stage of unfreezing that the network does not have, now and not when its time comes."""
-    for _, what in recipe.schedule.unfreeze:
-        freeze.apply(network, what)
-    if recipe.schedule.unfreeze:
-        freeze.apply(network, "all")
-
-
 def _read(manifest: Manifest, recipe: Recipe, home: Path, place: Place, say: Callable[[str], None]) -> _Data:
     """Decode what is trained and validated on; rows that cannot be read are left out."""
     _check(manifest, recipe, place)
@@ -179,7 +173,7 @@ def _read(manifest: Manifest, recipe: Recipe, home: Path, place: Place, say: Cal
     regions = build_cache(
         training,
         home / "train",
-        largest=largest_face(max(recipe.crop.size, *(size for _, size in recipe.schedule.sizes), 0)),
+        largest=largest_face(recipe.crop.size),
         threads=usable_cpus(),
         progress=_every(say, "training faces read"),
     )
@@ -199,6 +193,7 @@ def _read(manifest: Manifest, recipe: Recipe, home: Path, place: Place, say: Cal
 
 
 def _check(manifest: Manifest, recipe: Recipe, place: Place) -> None:
+    require_faces(recipe, manifest)
     manifest.require(needs_both(recipe.sampling, manifest))
     faces = len(manifest.select("val", with_face=True))
     # One without any would not take part in the gathering of the scores, for which the others wait.
