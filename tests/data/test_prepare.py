@@ -60,6 +60,22 @@ def test_a_folder_becomes_a_manifest(plant: Plant, tmp_path: Path, astronaut: ND
     assert len(manifest.about["detector"]) == 16
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system refuses such names")
+def test_names_that_are_not_utf_8_are_left_out_and_counted(plant: Plant, tmp_path: Path) -> None:
+    src = plant("set", *(f"{kind}/{i}.png" for kind in ("real", "fake") for i in range(3)))
+    bad = os.fsdecode(b"caf\xe9")
+    (src / "fake" / bad).mkdir()
+    (src / "other").mkdir()
+    for place in (f"real/{bad}.png", f"other/{bad}.png", *(f"fake/{bad}/{i}.png" for i in range(3))):
+        shutil.copy(src / "real/0.png", src / place)
+    summary = prepare("auto", src, tmp_path / "out", faces="none", near_duplicates=None)
+    assert len(summary.manifest) == 6
+    assert summary.failed == summary.reasons["its name, or that of a folder, is not UTF-8"] == 4
+    with (tmp_path / "out/left_out.csv").open(newline="", encoding="utf-8") as lines:
+        paths = {row["path"] for row in csv.DictReader(lines)}
+    assert paths == {"real/caf\\udce9.png", "other/caf\\udce9.png", *(f"fake/caf\\udce9/{i}.png" for i in range(3))}
+
+
 def test_rows_stand_in_a_stable_order(plant: Plant, tmp_path: Path) -> None:
     src = plant("set", *(f"{kind}/{i}.png" for kind in ("real", "fake") for i in range(20)))
     one = prepare("auto", src, tmp_path / "1", faces="none", jobs=1)

@@ -29,7 +29,7 @@ from unmask.data.look import look_at
 from unmask.data.manifest import SCHEMA, Manifest
 from unmask.data.splits import assign_splits, check_fraction
 from unmask.faces import load_backend
-from unmask.render.text import no_formula
+from unmask.render.text import no_formula, printable
 
 Row = dict[str, Any]
 
@@ -187,7 +187,10 @@ def _read(given: Iterable[Item | LeftOut]) -> tuple[list[Item], list[LeftOut]]:
     for one in given:
         path = PurePosixPath(one.path)
         if isinstance(one, LeftOut):
-            left_out.append(one)
+            left_out.append(one if _is_text(one.path) else replace(one, path=printable(one.path)))
+        # Also names of folders, of which layouts make groups, sources and methods.
+        elif not all(_is_text(name) for name in (one.path, one.group, one.source, one.method)):
+            left_out.append(LeftOut(printable(one.path), "its name, or that of a folder, is not UTF-8", failed=True))
         elif not stays_below(one.path):
             left_out.append(LeftOut(one.path, "lies outside the folder"))
         elif path.suffix.lower() not in PICTURES | CLIPS:
@@ -197,6 +200,15 @@ def _read(given: Iterable[Item | LeftOut]) -> tuple[list[Item], list[LeftOut]]:
                 "is called real and fake", path=one.path, hint="Correct the table of the data set, or use --splits FILE"
             )
     return list(items.values()), left_out
+
+
+def _is_text(name: str) -> bool:
+    """Whether a table can hold it: of bytes that are no UTF-8, Python makes half characters."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_names(items: list[Item], options: ReadOptions, src: Path) -> None:
