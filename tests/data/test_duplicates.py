@@ -90,6 +90,13 @@ def test_copies_of_what_is_left_out_are_left_out_too(held_out: str) -> None:
     assert [(one.path, one.twin) for one in gone] == [("1", "3"), ("2", "3"), ("4", "3")]
 
 
+def test_thousands_of_copies_are_fast() -> None:
+    items = [item(str(i), f"{i}", "test" if i % 2 else "train") for i in range(20_000)]
+    kept, gone = merge_near_duplicates(items, ["abc"] * len(items), 2)
+    assert {one.split for one in kept} == {"test"}
+    assert len(gone) == 10_000
+
+
 def test_the_twin_is_the_one_most_alike() -> None:
     items = [item("1", "a", "train"), item("2", "b", "test"), item("3", "b", "test")]
     _, gone = merge_near_duplicates(items, ["0", "3", "1"], 2)

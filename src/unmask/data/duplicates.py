@@ -83,6 +83,7 @@ def merge_near_duplicates(
         members = [hashed[place] for place in places]
         sides = [side[find(items[k].group)] for k in members]
         farthest = max(sides, key=lambda name: order[name])
+        twins: dict[int, int] = {}
         held_out = [place for place, name in zip(places, sides, strict=True) if name == farthest]
         for place, k, name in zip(places, members, sides, strict=True):
             if name in (None, farthest):
@@ -92,9 +93,12 @@ def merge_near_duplicates(
                 side[low] = farthest
             else:
                 # Merging would tear a whole group out of its split: the picture nearer to training goes instead.
-                nearest = held_out[int(_differing_bits(words[held_out] ^ words[place]).argmin())]
+                # Thousands of copies can hang together: each hash is compared once.
+                word = int(words[place])
+                if word not in twins:
+                    twins[word] = held_out[int(_differing_bits(words[held_out] ^ words[place]).argmin())]
                 reason = f"near-duplicate of a picture in {farthest}"
-                gone[k] = LeftOut(items[k].path, reason, twin=items[hashed[nearest]].path)
+                gone[k] = LeftOut(items[k].path, reason, twin=items[hashed[twins[word]]].path)
     kept = [replace(item, group=find(item.group)) if regroup else item for i, item in enumerate(items) if i not in gone]
     return kept, [gone[k] for k in sorted(gone)]
 
