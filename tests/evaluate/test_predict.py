@@ -15,12 +15,12 @@ from unmask.analysis import Detector
 from unmask.base.errors import DataError
 from unmask.data.manifest import Manifest
 from unmask.evaluate.intervals import MIN_GROUPS
-from unmask.evaluate.measure import summarize
+from unmask.evaluate.measure import protocol_words, summarize
 from unmask.evaluate.predict import SCHEMA, predict, read_picture
 from unmask.evaluate.tables import ALL, OWN, by_method
 from unmask.evaluate.units import clips_of, faces_of, files_of, scores_of
 from unmask.faces.crop import crop_face
-from unmask.model import Bundle, p_fake
+from unmask.model import Bundle, Level, p_fake
 
 
 def test_a_row_a_row_in_order(bundle: Bundle, manifest: Manifest) -> None:
@@ -118,6 +118,35 @@ def test_summary_is_plain_json_and_tells_the_protocol(bundle: Bundle, manifest: 
     clips = next(row for row in again["file"]["by_source"] if row["source"] == "clips")
     assert clips["groups"] < MIN_GROUPS
     assert clips["auc"]["low"] is None
+
+
+def test_the_protocol_names_the_thresholds_that_judged(bundle: Bundle, manifest: Manifest) -> None:
+    predictions = predict(bundle, manifest, "val")
+    (same,) = summarize(predictions, bundle.card, draws=20)["protocol"]["thresholds"]
+    assert same == {"of": "single faces, pictures of 1 face, clips", "likely_fake": 0.8, "likely_real": 0.2}
+    face = bundle.card.level("face")
+
+    def level(kind: str, faces: int, high: float) -> Level:
+        edges = face.thresholds.model_copy(update={"likely_fake": high})
+        return face.model_copy(update={"kind": kind, "faces": faces, "thresholds": edges})
+
+    levels = [face, level("picture", 1, 0.8), level("picture", 5, 0.9), level("clip", 1, 0.7)]
+    crowd = predictions.with_columns(
+        pl.when(pl.col("path") == "stills/00.png")
+        .then(4)
+        .when(pl.col("path") == "stills/02.png")
+        .then(2)
+        .otherwise("picture_faces")
+        .cast(pl.Int32)
+        .alias("picture_faces")
+    )
+    protocol = summarize(crowd, bundle.card.model_copy(update={"levels": levels}), draws=20)["protocol"]
+    assert [(one["of"], one["likely_fake"]) for one in protocol["thresholds"]] == [
+        ("single faces, pictures of 1 face", 0.8),
+        ("pictures of 2 to 4 faces", 0.9),
+        ("clips", 0.7),
+    ]
+    assert "clips: likely_fake from 0.700, likely_real up to 0.200" in protocol_words(protocol)
 
 
 def test_a_change_is_applied_before_the_crop(bundle: Bundle, manifest: Manifest) -> None:

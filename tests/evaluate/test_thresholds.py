@@ -89,6 +89,16 @@ def test_a_bad_source_raises_the_threshold() -> None:
     assert strict.logit > bound.logit
 
 
+@pytest.mark.parametrize("target", [0.05, 0.2, 0.4])
+def test_limits_do_not_cap_a_target_of_ones_own(target: float) -> None:
+    rng = np.random.default_rng(4)
+    reals = join(*(sample(rng.normal(size=2000), kind) for kind in ("a", "press", "portraits")))
+    chosen = likely_fake(reals, Limits.aimed(target, 0.05))
+    assert reals.share_above(chosen.logit) == pytest.approx(target, abs=0.001)
+    assert chosen.bound_by == f"at most {target:.1%} of all reals are above"
+    assert Limits.aimed(0.02, 0.05) == Limits(strict=())
+
+
 def test_a_source_of_three_pictures_decides_nothing() -> None:
     rng = np.random.default_rng(3)
     many = sample(rng.normal(size=1000), "many")

@@ -65,7 +65,7 @@ def calibrate(
     stop = Stop()
     with stop.listening(), stop.interruptible(), Bar("scoring", quiet=quiet) as bar:
         table = predict(loaded, manifest, split, faces=faces, on_progress=bar.advance)
-    calibration = fit(table, Limits(target_fpr=target_fpr, fpr_limit=1.5 * target_fpr, target_miss=target_miss))
+    calibration = fit(table, Limits.aimed(target_fpr, target_miss))
     sources = ", ".join(sorted(table["source"].unique()))
     card = with_calibration(loaded.card, calibration, domain=domain or f"{split} rows of {sources}")
     sha256 = pack(place, card, out)
@@ -79,6 +79,7 @@ def _print(card: Card, report: dict[str, Any]) -> None:
     from rich.table import Table
 
     from unmask.evaluate.show import console
+    from unmask.render.text import printable
 
     table = Table(title="Levels", title_justify="left")
     for name in ("level", "likely_real up to", "likely_fake from", "ECE"):
@@ -89,6 +90,8 @@ def _print(card: Card, report: dict[str, Any]) -> None:
         table.add_row(name, f"{edges.likely_real:.4f}", f"{edges.likely_fake:.4f}", f"{level.ece or 0:.3f}")
     screen = console()
     screen.print(table)
+    # What holds the thresholds where they are: the target, a source, or too few reals.
+    screen.print(printable(card.level("face").fitted_on), style="dim", markup=False, highlight=False)
     for side, key, words in (("reals", "called_fake", "likely_fake"), ("fakes", "called_real", "likely_real")):
         part = report[side]
         screen.print(f"{part['files']:,.0f} {side}: {part[key]:.1%} called {words}")

@@ -223,7 +223,7 @@ def predict_foreign(
     card: Card,
     *,
     on_progress: Callable[[int, int], None] | None = None,
-) -> tuple[pl.DataFrame, list[float]]:
+) -> pl.DataFrame:
     """Ask for every row: the whole picture, or the stored frame of a clip.
 
     Args:
@@ -235,7 +235,7 @@ def predict_foreign(
 
     Returns:
         A table as that of :func:`unmask.evaluate.predict.predict`; crashes, timeouts and values that are no score are
-        rows with the verdict ``error``. And the milliseconds of the calls that gave a score.
+        rows with the verdict ``error``.
 
     Raises:
         DataError: No rows, or no call gave an answer.
@@ -243,11 +243,9 @@ def predict_foreign(
     chosen = manifest.select(split)
     if not len(chosen):
         raise DataError(f"the split {split!r} has no rows", hint="See the counts with: unmask data show MANIFEST")
-    rows, times = [], []
+    rows = []
     for done, row in enumerate(chosen.table.iter_rows(named=True)):
         answer = detector.ask(chosen.file(row))
-        if answer.p is not None and answer.seconds is not None:
-            times.append(answer.seconds * 1000)
         rows.append(_row(row, answer, card))
         if on_progress:
             on_progress(done + 1, len(chosen))
@@ -259,7 +257,7 @@ def predict_foreign(
             path=str(detector.file),
             hint="Its function takes the path of a picture and returns a number in [0, 1], 1 = fake",
         )
-    return table, times
+    return table
 
 
 def _row(row: dict[str, Any], answer: Answer, card: Card) -> dict[str, Any]:

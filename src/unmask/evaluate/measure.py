@@ -66,9 +66,27 @@ def protocol(predictions: pl.DataFrame, card: Card, draws: int) -> dict[str, Any
         "false_positives": "reals with a face that are called likely_fake",
         "balance": "log loss, Brier score and ECE give both classes the same weight",
         "interval": f"95 %, {draws} bootstrap resamples by group; none with fewer than {MIN_GROUPS} groups of a class",
-        "likely_fake": card.level("face").thresholds.likely_fake,
-        "likely_real": card.level("face").thresholds.likely_real,
+        "thresholds": _thresholds(predictions, card),
     }
+
+
+def _thresholds(predictions: pl.DataFrame, card: Card) -> list[dict[str, Any]]:
+    """Those by which the rows were judged, each with what it judges: clips and groups of people have their own."""
+    judged = [("single faces", card.level("face"))]
+    stills = predictions.filter(pl.col("clip").is_null() & (pl.col("picture_faces") > 0))
+    counts: dict[int, list[int]] = {}
+    for count in sorted(stills["picture_faces"].unique()):
+        counts.setdefault(card.level("picture", count).faces, []).append(count)
+    for few, *more in counts.values():
+        span = f"{few} to {more[-1]}" if more else f"{few}"
+        judged.append((f"pictures of {span} face{'' if span == '1' else 's'}", card.level("picture", few)))
+    if predictions["clip"].is_not_null().any():
+        judged.append(("clips", card.level("clip")))
+    same: dict[tuple[float, float], list[str]] = {}
+    for name, level in judged:
+        edges = level.thresholds
+        same.setdefault((edges.likely_fake, edges.likely_real), []).append(name)
+    return [{"of": ", ".join(names), "likely_fake": f, "likely_real": r} for (f, r), names in same.items()]
 
 
 def protocol_words(protocol: dict[str, Any]) -> str:
@@ -98,7 +116,10 @@ def _parts(protocol: dict[str, Any]) -> list[str]:
         cut,
         faces,
         f"compression {protocol['compression']}",
-        f"likely_fake from {protocol['likely_fake']:.3f}, likely_real up to {protocol['likely_real']:.3f}",
+        *(
+            f"{one['of']}: likely_fake from {one['likely_fake']:.3f}, likely_real up to {one['likely_real']:.3f}"
+            for one in protocol["thresholds"]
+        ),
         f"intervals {protocol['interval']}",
     ]
     return [part for part in parts if part]

@@ -81,7 +81,7 @@ def run(task: Task, progress: Progress) -> list[Measured]:
             timers[name] = cost.bundle_timer(bundle)
         for name, detector in zip(_after(names, [one.name for one in foreign]), foreign, strict=True):
             card = foreign_card(detector, task.threshold)
-            table, _ = predict_foreign(detector, manifest, task.split, card, on_progress=progress(f"scoring: {name}"))
+            table = predict_foreign(detector, manifest, task.split, card, on_progress=progress(f"scoring: {name}"))
             measured.append(Measured(name, card, table, _detector_facts(detector)))
             timers[name] = _detector_timer(detector, manifest)
         times = cost.take_turns(timers, task.rounds) if task.rounds else {}

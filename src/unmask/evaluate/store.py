@@ -19,7 +19,6 @@ from unmask.evaluate.units import clips_of
 from unmask.model import Card
 
 VERSION = 1
-UNITS = ("picture", "frame", "clip")
 _KEY = "unmask"
 _FIRST = {"detector": pl.String, "unit": pl.String}
 

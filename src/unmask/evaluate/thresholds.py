@@ -38,6 +38,12 @@ class Limits:
     strict: tuple[str, ...] = ("press", "portraits")
     target_miss: float = 0.05
 
+    @classmethod
+    def aimed(cls, target_fpr: float, target_miss: float) -> Limits:
+        """Limits around targets of one's own: none is so low that it would cap them, and no source is a strict one."""
+        wide = 1.5 * target_fpr
+        return cls(target_fpr, wide, max(cls().source_limit, wide), target_miss=target_miss, strict=())
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
