@@ -47,7 +47,9 @@ def test_imagefolder_goes_by_names_not_by_their_order(plant: Plant) -> None:
         "Validation/Fake/c.png": (1, "val"),
         "Test/Real/d.jpg": (0, "test"),
     }
-    assert left("imagefolder", folder) == {"x/e.jpg": "no folder above it means real or fake"}
+    assert left("imagefolder", folder) == {
+        "x/e.jpg": "no folder above it means real or fake: say which does with --real or --fake"
+    }
     assert items["Train/Real/a.jpg"].method == "none"
 
 
@@ -55,6 +57,7 @@ def test_imagefolder_with_names_of_ones_own(plant: Plant) -> None:
     folder = plant("set", "camera/1.jpg", "midjourney/v6/2.jpg", "midjourney/v5/3.jpg")
     with pytest.raises(DataError, match="means real or fake"):
         read("imagefolder", folder)
+    assert layout_named("auto", folder, ReadOptions(real=("camera",))).name == "imagefolder"
     items = read("imagefolder", folder, real=("Camera",), fake=("midjourney",), source="mine")
     assert {path: (item.label, item.method) for path, item in items.items()} == {
         "camera/1.jpg": (0, "none"),

@@ -247,6 +247,8 @@ def test_training_needs_both_classes_with_faces() -> None:
     with pytest.raises(DataError, match="'test' has no rows"):
         both.require(["test"])
     faceless = dict.fromkeys(("x0", "y0", "x1", "y1", "face_score", "landmarks"))
+    with pytest.raises(DataError, match="in none of the 1 rows of the split 'train' a face"):
+        manifest(row(**faceless)).require(["train"])
     with pytest.raises(DataError, match="all rows are fake"):
         manifest(row(**faceless), row(path="b.jpg", label=1)).require(["train"])
 

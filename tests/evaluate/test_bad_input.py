@@ -59,7 +59,11 @@ def labelled(table: pl.DataFrame) -> pl.DataFrame:
 
 
 CASES: dict[str, tuple[Spoil, str, str]] = {
-    "no column": (lambda t: t.drop("group", "source"), "column missing: group, source", "A manifest has"),
+    "no column": (
+        lambda t: t.drop("group", "source"),
+        "column missing: group, source",
+        "A manifest needs root",
+    ),
     "a file that is gone": (first("path", "stills/gone.png"), "gone.png", "--root NAME=DIR"),
     "a path upwards": (first("path", "../secret.png"), "a path that leaves its root", "stay below it"),
     "an absolute path": (first("path", "/etc/passwd"), "a path that leaves its root", "stay below it"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unmask.base.errors import UsageError
-from unmask.cli.app import OK
+from unmask.cli.app import OK, say
 from unmask.cli.measuring import Bar, load, read_manifests
 from unmask.cli.options import Boxes, Debug, Device, Manifests, Quiet, Roots, Threads
 from unmask.cli.stopping import Stop
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from unmask.model import Card
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+_ENOUGH = 5
+"""A threshold that so few of the reals lie above is a guess."""
 
 
 @app.command()
@@ -71,6 +74,12 @@ def calibrate(
     sha256 = pack(place, card, out)
     if not quiet:
         _print(card, calibration.report)
+        reals = calibration.report["reals"]["files"]
+        if 0 < reals * target_fpr < _ENOUGH:
+            say(
+                f"{reals:,.0f} reals are few: that {target_fpr:.0%} of all real faces are called likely_fake cannot be "
+                f"told from them; {_ENOUGH / target_fpr:,.0f} or more can"
+            )
     print(f"{out}  sha256 {sha256}")
     return OK
 
@@ -94,6 +103,6 @@ def _print(card: Card, report: dict[str, Any]) -> None:
     screen.print(printable(card.level("face").fitted_on), style="dim", markup=False, highlight=False)
     for side, key, words in (("reals", "called_fake", "likely_fake"), ("fakes", "called_real", "likely_real")):
         part = report[side]
-        screen.print(f"{part['files']:,.0f} {side}: {part[key]:.1%} called {words}")
+        screen.print(f"{part['files']:,.0f} {side} (those it was fitted to): {part[key]:.1%} called {words}")
         for row in part["by_source" if side == "reals" else "by_method"]:
             screen.print(f"  {row['kind']:<54}{row['files']:>6,.0f}{row[key]:>8.1%}", highlight=False)

@@ -92,7 +92,9 @@ class Manifest:
         missing = [name for name in _NEEDED if name not in table.columns]
         if missing:
             raise DataError(
-                f"column missing: {', '.join(missing)}", path=str(file), hint=f"A manifest has {', '.join(SCHEMA)}"
+                f"column missing: {', '.join(missing)}",
+                path=str(file),
+                hint=f"A manifest needs {', '.join(_NEEDED)}; docs/data.md shows one. unmask data prepare makes them",
             )
         # A table written by hand names no roots: its paths are then relative to the folder it lies in.
         named = meta.get("roots") or {"src": "."}
@@ -200,9 +202,15 @@ class Manifest:
         for split in splits:
             labels = set(self.select(split, with_face=True).table["label"])
             if not labels:
+                rows = len(self.select(split))
                 raise DataError(
-                    f"the split {split!r} has no rows with a face",
-                    hint="See the counts with: unmask data show MANIFEST; other splits come from --splits FILE",
+                    f"in none of the {rows:,} rows of the split {split!r} a face was found"
+                    if rows
+                    else f"the split {split!r} has no rows",
+                    hint="See the counts with: unmask data show MANIFEST. "
+                    + (
+                        "" if rows else "Give more pictures, clips or people, a larger --fraction, or --splits FILE"
+                    ),
                 )
             if len(labels) == 1:
                 only, other = ("fake", "real") if labels == {1} else ("real", "fake")

@@ -123,8 +123,8 @@ def prepare(
     if frames < 1 or (fps is not None and fps <= 0):
         raise UsageError("--frames and --fps must be positive")
     check_fraction(fraction)
-    reader = layout_named(layout, src)
     options = options or ReadOptions()
+    reader = layout_named(layout, src, options)
     items, left_out = _read(reader.read(src, options))
     _check_names(items, options, src)
     if splits is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 from unmask.base.errors import DataError, UsageError
-from unmask.data.items import Layout, media_files, no_media
+from unmask.data.items import Layout, ReadOptions, media_files, no_media
 
 
 @cache
@@ -22,8 +22,8 @@ def layouts() -> dict[str, Layout]:
     return {layout.name: layout for layout in ordered}
 
 
-def layout_named(name: str, folder: Path) -> Layout:
-    """The layout of that name; for ``auto`` the first that fits the folder.
+def layout_named(name: str, folder: Path, options: ReadOptions | None = None) -> Layout:
+    """The layout of that name; for ``auto`` the first that fits the folder, else folders of the classes given.
 
     Raises:
         UsageError: No layout has this name.
@@ -39,6 +39,8 @@ def layout_named(name: str, folder: Path) -> Layout:
             return layout
     if not media_files(folder):
         raise no_media(folder)
+    if options and (options.real or options.fake):
+        return known["imagefolder"]
     raise DataError(
         "no known layout fits this folder",
         path=str(folder),

@@ -68,7 +68,7 @@ def read(folder: Path, options: ReadOptions) -> Iterator[Item | LeftOut]:
         path = relative(file, folder)
         found = label_of(PurePosixPath(path).parts[:-1], options)
         if found is None:
-            unnamed.append(LeftOut(path, "no folder above it means real or fake"))
+            unnamed.append(LeftOut(path, "no folder above it means real or fake: say which does with --real or --fake"))
         else:
             given.append((path, *found))
     videos = video_folders((path, position) for path, _, position in given)
