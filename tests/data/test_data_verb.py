@@ -37,7 +37,10 @@ def test_a_broken_file_is_counted_and_the_rest_is_done(
     (src / "real/0.png").write_bytes(b"broken")
     assert main(["data", "prepare", "auto", str(src), str(tmp_path / "out"), "--faces", "none", "--csv"]) == 1
     captured = capsys.readouterr()
-    assert "left out 1: no folder above it means real or fake (other/3.png)" in captured.err
+    assert (
+        "left out 1: no folder above it means real or fake: say which does with --real or --fake (other/3.png)"
+        in captured.err
+    )
     assert (tmp_path / "out/manifest.csv").is_file()
     assert (tmp_path / "out/left_out.csv").read_text().count("\n") == 3
 

@@ -151,7 +151,7 @@ def test_a_seed_that_fails_ends_all_and_one_that_is_done_is_left_alone(tmp_path:
     write_summary(seeds.folder_of(tmp_path, 1), 0.8, 0.4)
     said: list[str] = []
     command = ["train", "no-such-recipe", "--data", "m.parquet"]
-    with pytest.raises(TrainingError, match="the run with seed 2 ended with code 1"):
+    with pytest.raises(TrainingError, match="the run with seed 2 ended with code 2"):
         seeds.run_all(tmp_path, [1, 2, 3], command, resume=True, tested=True, say=said.append)
     assert said[0] == "seed 1 (1 of 3) is done"
     assert [line.split()[1] for line in said] == ["1", "2"], "the third is not begun"

@@ -208,9 +208,7 @@ class Manifest:
                     if rows
                     else f"the split {split!r} has no rows",
                     hint="See the counts with: unmask data show MANIFEST. "
-                    + (
-                        "" if rows else "Give more pictures, clips or people, a larger --fraction, or --splits FILE"
-                    ),
+                    + ("" if rows else "Give more pictures, clips or people, a larger --fraction, or --splits FILE"),
                 )
             if len(labels) == 1:
                 only, other = ("fake", "real") if labels == {1} else ("real", "fake")

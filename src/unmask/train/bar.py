@@ -66,7 +66,7 @@ class LiveBar(Callback):
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
         """Say what it waits for."""
         if self._bar is not None:
-            self._bar.update(self._task, description="validating")
+            self._bar.update(self._task, description="validating", refresh=True)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Time spent on a validation is not time spent on steps."""

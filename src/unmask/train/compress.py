@@ -134,6 +134,10 @@ def hold(full: NDArray[Any], small: NDArray[Any], labels: NDArray[Any], level: L
     )
 
 
+_BY_CHANCE = 3.5
+"""Pairs of a real and a fake: fewer in the other order say nothing of a small set."""
+
+
 def require(held: Held, export: Export) -> None:
     """Refuse a file that lost too much.
 
@@ -141,7 +145,7 @@ def require(held: Held, export: Export) -> None:
         BundleError: More AUC is lost than :data:`AUC_LOSS` allows; of too few crops it is said that they are.
     """
     allowed = AUC_LOSS[export]
-    if held.loss > allowed and not held.can_judge(export):
+    if held.loss > allowed and not held.can_judge(export) and held.loss * held.real * held.fake < _BY_CHANCE:
         raise BundleError(
             f"the validation set is too small to judge the {export} file: {held}. A loss of {allowed} is allowed, "
             f"and one pair of a real and a fake in the other order is already {1 / (held.real * held.fake):.2g} here",

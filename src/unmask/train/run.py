@@ -31,7 +31,7 @@ from unmask.train.names import BEST, BUNDLE, GRAPH, LAST, SKIPPED
 from unmask.train.network import build
 from unmask.train.recipe import Recipe
 from unmask.train.sampling import Batches, needs_both
-from unmask.train.trainer import Place, interruptible, make_trainer, place_of
+from unmask.train.trainer import Place, interruptible, interrupts_kept, make_trainer, place_of
 from unmask.train.trial import try_network
 
 _VALIDATION_BATCH = 16
@@ -113,7 +113,8 @@ def train(
         KeyboardInterrupt: After Ctrl-C, when the checkpoint is written.
     """
     place = place_of(recipe)
-    with _full_disk(out), _one_voice(place), alone(out) if place.rank == 0 else nullcontext():
+    hold = alone(out) if place.rank == 0 else nullcontext()
+    with _full_disk(out), _one_voice(place), hold, interrupts_kept() as check_interrupts:
         if place.rank:
             say = _silent
         else:
@@ -152,6 +153,7 @@ def train(
         try:
             with warnings.catch_warnings(), interruptible(trainer):
                 warnings.simplefilter("ignore")
+                check_interrupts()
                 trainer.fit(module, *loaders, ckpt_path=start, weights_only=True)
                 trainer.save_checkpoint(out / LAST)
         except TrainingError as error:
