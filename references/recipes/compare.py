@@ -157,15 +157,18 @@ def facts(out: Path) -> dict[str, Any]:
         "stopped_early": seen < asked - recipe["schedule"]["batch"],
         "minutes": round(float(lines[-1]["seconds"]) / 60, 1),
         "test": {name: test[name] for name in ("real", "fake", "accuracy", "auc", "log_loss") if name in test}
-        | ({"accuracy_at_half": accuracy_at_half(out)} if tested else {}),
+        | (at_half(out) if tested else {}),
     }
 
 
-def accuracy_at_half(out: Path) -> float:
-    """Share of the test pictures on their side of p_fake 0.5, as published accuracies are counted; no face is real."""
+def at_half(out: Path) -> dict[str, float]:
+    """Shares of the test pictures: on their side of p_fake 0.5, as published accuracies are counted (no face is real),
+    and with a face."""
     rows = pl.read_parquet(out / "test" / "predictions.parquet").filter(pl.col("unit") != "clip")
-    fake = pl.col("picture_p_fake").fill_nan(None).fill_null(0.0) >= 0.5
-    return float(rows.select((fake == (pl.col("label") == 1)).mean()).item())
+    score = pl.col("picture_p_fake").fill_nan(None)
+    right = (score.fill_null(0.0) >= 0.5) == (pl.col("label") == 1)
+    accuracy, coverage = rows.select(right.mean(), score.is_not_null().mean().alias("seen")).row(0)
+    return {"accuracy_at_half": accuracy, "coverage": coverage}
 
 
 def machine() -> str:
@@ -190,14 +193,15 @@ def table(rows: list[dict[str, Any]]) -> str:
             continue
         parts.append(f"**{title}**\n")
         head = ["recipe", "data", "weights", "pictures", "px", "samples", "min", "machine"]
-        head += ["test AUC", "accuracy", "loss", "published"]
+        head += ["seen", "test AUC", "accuracy", "loss", "published"]
         parts += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-        for row in mine:
+        order = [plan.row for plan in plans()]
+        for row in sorted(mine, key=lambda row: (row["data"], order.index(row["row"]))):
             early = " (stopped early)" if row["stopped_early"] else ""
             cells = [
                 *(row["row"], row["data"], row["weights"], f"{row['training']:,}", str(row["pixels"])),
                 *(f"{row['samples']:,}{early}", str(row["minutes"]), row["machine"]),
-                *(_tested(row["test"]) or ("learnt nothing that holds on validation", "-", "-")),
+                *(_tested(row["test"]) or ("-", "learnt nothing that holds on validation", "-", "-")),
                 (row["weights"] != "from scratch" and row["published"]) or "-",
             ]
             parts.append(f"| {' | '.join(cells)} |")
@@ -208,7 +212,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 def _tested(test: dict[str, Any]) -> tuple[str, ...]:
     if not test:
         return ()
-    return _cell(test["auc"]), f"{test['accuracy_at_half']:.3f}", _cell(test["log_loss"])
+    return f"{test['coverage']:.1%}", _cell(test["auc"]), f"{test['accuracy_at_half']:.3f}", _cell(test["log_loss"])
 
 
 def _cell(estimate: dict[str, Any]) -> str:
