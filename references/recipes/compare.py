@@ -122,7 +122,8 @@ def run(plan: Plan, data: str, prepared: Path, work: Path, given: argparse.Names
     changes += ["schedule.sizes=[]"]
     if plan.recipe == "default":
         changes += ["schedule.minutes=null", "schedule.processes=1", "sampling={mode: epoch}"]
-    words = ["train", plan.recipe, "--data", str(manifest), "--out", str(out)]
+    # One cache for all rows of a set: it is the largest part of a run folder.
+    words = ["train", plan.recipe, "--data", str(manifest), "--out", str(out), "--cache", str(work / "cache")]
     words += [word for change in changes for word in ("--set", change)]
     words += ["--resume"] if (out / "last.ckpt").exists() else []
     print(shlex.join(["unmask", *words]), flush=True)
