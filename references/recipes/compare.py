@@ -149,16 +149,17 @@ def facts(out: Path) -> dict[str, Any]:
     with (out / "metrics.csv").open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
     # What has learnt nothing that holds on validation gets no bundle, and there is nothing to test.
-    tested = (out / "test" / "metrics.json").is_file()
-    test = json.loads((out / "summary.json").read_text(encoding="utf-8"))["test"] if tested else {}
+    test: dict[str, Any] = {}
+    if (out / "test" / "metrics.json").is_file():
+        told = json.loads((out / "summary.json").read_text(encoding="utf-8"))["test"]
+        test = {name: told[name] for name in ("real", "fake", "accuracy", "auc", "log_loss")} | at_half(out)
     asked, seen = recipe["schedule"]["samples"], int(float(lines[-1]["samples"]))
     return {
         "pixels": recipe["crop"]["size"],
         "samples": seen,
         "stopped_early": seen < asked - recipe["schedule"]["batch"],
         "minutes": round(float(lines[-1]["seconds"]) / 60, 1),
-        "test": {name: test[name] for name in ("real", "fake", "accuracy", "auc", "log_loss") if name in test}
-        | (at_half(out) if tested else {}),
+        "test": test,
     }
 
 

@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of others says, in one line; its kind where it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and those behind it, each once: one that was raised while it handled itself stands behind itself."""
+    cause: BaseException | None = error
+    seen: set[int] = set()
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
 
 class UnmaskError(Exception):
     """Base of every error that unmask raises on purpose.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unmask.base.download import LIMIT, claimed, storing
-from unmask.base.errors import DownloadError, UsageError
+from unmask.base.errors import DownloadError, UsageError, first_line
 from unmask.base.extras import require
 from unmask.base.files import has_hash, parse_sha256, sha256_of
 from unmask.base.web import BY_HAND
@@ -129,13 +129,13 @@ def _telling(file: HubFile) -> Iterator[Any]:
         away = isinstance(error, errors.OfflineModeIsEnabled | errors.LocalEntryNotFoundError) or status >= 500
         raise DownloadError(message, hint=hint, path=str(file), unreachable=away) from error
     except errors.HFValidationError as error:
-        raise UsageError(f"the Hub's client refuses the name: {_first_line(error)}", path=str(file)) from error
+        raise UsageError(f"the Hub's client refuses the name: {first_line(error)}", path=str(file)) from error
     # The client brings its own HTTP library, another one in each of its versions, whose errors share no base class.
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _DISK:
             raise
         raise DownloadError(
-            f"the Hub cannot be reached: {_first_line(error)}",
+            f"the Hub cannot be reached: {first_line(error)}",
             hint=f"Behind a proxy set HTTPS_PROXY. {BY_HAND}",
             path=str(file),
             unreachable=True,
@@ -155,7 +155,3 @@ def _bars(show: bool) -> Iterator[None]:
     finally:
         if change is not None:
             change()
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__

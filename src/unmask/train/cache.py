@@ -25,7 +25,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
-from unmask.base.errors import DataError
+from unmask.base.errors import DataError, causes, first_line
 from unmask.base.files import is_full, replacing, write_text
 from unmask.data.manifest import Manifest
 from unmask.faces.crop import crop_face, crop_square
@@ -253,8 +253,7 @@ def _build(
             except Exception as error:
                 if isinstance(error, _NotGivenError) or (isinstance(error, OSError) and is_full(error)):
                     raise
-                reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-                return Skipped(str(files[index]), reason.removeprefix(f"{files[index]}: "))
+                return Skipped(str(files[index]), first_line(error).removeprefix(f"{files[index]}: "))
 
         def readable() -> Iterator[_Made]:
             with ThreadPoolExecutor(threads) as pool:
@@ -318,14 +317,9 @@ def _asked_again(make: Callable[[], _Made], file: Path) -> _Made:
 
 def _of_the_system(error: BaseException) -> OSError | None:
     """The error of the system behind one, if any; FFmpeg uses the same numbers for what is damaged."""
-    cause: BaseException | None = error
-    seen: set[int] = set()
-    # An error that was raised while it handled itself stands behind itself.
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
+    for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno in _PASSES and not type(cause).__module__.startswith("av."):
             return cause
-        cause = cause.__cause__ or cause.__context__
     return None
 
 

@@ -18,7 +18,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from pydantic import ValidationError
 
 import unmask
-from unmask.base.errors import DataError
+from unmask.base.errors import DataError, causes
 from unmask.base.files import replacing, write_text
 from unmask.base.ort import usable_cpus
 from unmask.train.cache import Skipped
@@ -149,11 +149,9 @@ def save(content: Any, file: Any) -> None:
     try:
         torch.save(content, file)
     except RuntimeError as error:
-        cause: BaseException | None = error
-        while cause is not None:
+        for cause in causes(error):
             if isinstance(cause, OSError):
                 raise cause from error
-            cause = cause.__cause__ or cause.__context__
         raise
 
 

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from unmask.base.errors import DataError
+from unmask.base.errors import DataError, first_line
 from unmask.train import freeze
 from unmask.train.export import export_onnx
 from unmask.train.networks.base import Network
@@ -45,9 +45,8 @@ def _try_sizes(network: Network, recipe: Recipe) -> None:
                 with torch.no_grad():
                     network(torch.zeros(1, 3, size, size))
             except Exception as error:  # whatever a backbone or the user's own code says of it
-                reason = next(iter(str(error).splitlines()), "") or type(error).__name__
                 raise DataError(
-                    f"the network does not take crops of {size} px: {reason}",
+                    f"the network does not take crops of {size} px: {first_line(error)}",
                     hint="It is made for one size: --set schedule.sizes=[]"
                     if size != recipe.crop.size
                     else "Set another crop.size",
@@ -60,5 +59,7 @@ def _known(recipe: Recipe) -> bool:
     """Whether a packaged recipe has this backbone, or the blocks of our own plain network."""
     if recipe.network.module is not None:
         return False
+    if recipe.network.cnn is not None:
+        return True
     names = {load_recipe(name).network.backbone.partition(".")[0] for name in packaged_recipes()}
-    return recipe.network.cnn is not None or recipe.network.backbone.partition(".")[0] in names
+    return recipe.network.backbone.partition(".")[0] in names
