@@ -1,6 +1,6 @@
 """The mean of several checkpoints of one training as a graph: often better than each of them.
 
-    python references/default/mean.py network.onnx RUN/best.pt RUN/last.ckpt
+    python references/default/mean.py network.onnx RUN/best.pt RUN/last.ckpt [--size 192]
 
 Source: Wortsman et al., "Model soups: averaging weights of multiple fine-tuned models improves accuracy without
 increasing inference time", 2022. Which to take is chosen on validation rows (`card.py --val`).
@@ -8,7 +8,7 @@ increasing inference time", 2022. Which to take is chosen on validation rows (`c
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import torch
@@ -29,17 +29,23 @@ def averaged_weights(file: Path) -> dict[str, Tensor]:
 
 def main() -> None:
     """Write the graph; the recipe is that of the first checkpoint's run folder."""
-    out, files = Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]
-    recipe = Recipe.model_validate(yaml.safe_load((files[0].parent / "recipe.yaml").read_text(encoding="utf-8")))
-    states = [averaged_weights(file) for file in files]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("files", type=Path, nargs="+", help="best.pt or last.ckpt of a run")
+    parser.add_argument("--size", type=int, help="side of the crops in pixels; default: the recipe's")
+    given = parser.parse_args()
+    recipe = yaml.safe_load((given.files[0].parent / "recipe.yaml").read_text(encoding="utf-8"))
+    recipe = Recipe.model_validate(recipe)
+    size = given.size or recipe.crop.size
+    states = [averaged_weights(file) for file in given.files]
     mean = {
         name: torch.stack([state[name] for state in states]).mean(0) if value.dtype.is_floating_point else value
         for name, value in states[0].items()
     }
-    network = build(recipe.network.model_copy(update={"weights": "none"}), recipe.crop.size)
+    network = build(recipe.network.model_copy(update={"weights": "none"}), size)
     network.load_state_dict(mean)
-    export_onnx(network.eval(), out, recipe.crop.size)
-    print(out)
+    export_onnx(network.eval(), given.out, size)
+    print(given.out)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from unmask.base.ort import usable_cpus
 from unmask.data.manifest import Manifest
 from unmask.evaluate.calibrate import Calibration, with_calibration
 from unmask.evaluate.predict import predict
+from unmask.faces.backends.default import SPEC
 from unmask.faces.types import CropSpec
 from unmask.model import Card, Level, Thresholds, TrainingSet, load_bundle, pack
 
@@ -62,7 +63,7 @@ def scored(bundle: Path, manifest: Manifest, split: str, faces: str, cache: Path
     """Logits of a split, kept in ``cache``, so that a run that was broken off goes on."""
     loaded = load_bundle(bundle, device="cpu")
     name = loaded.card.crop.faces if faces == "card" else faces
-    made_of = [loaded.sha256, name, FACES_SHA256, *manifest.select(split).table.hash_rows(seed=0).to_list()]
+    made_of = [loaded.sha256, name, FACES_SHA256, repr(SPEC), *manifest.select(split).table.hash_rows(seed=0).to_list()]
     key = hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
     file = cache / f"{split}-{key}.parquet"
     if file.exists():

@@ -1,8 +1,10 @@
-"""The network: YuNet-n's layers in its order, and a few cheap residual blocks that start as nothing.
+"""The network: YuNet-n as it is, and a second opinion that shares its costly first layers.
 
-YuNet-n keeps 64 channels at every stride, so that a block at strides 8 to 32 costs little beside the layers at
-stride 4; depth there is what faces that are turned or fill a large picture need. Its twelve small head layers are
-run as three (the same numbers), which pays for the blocks.
+YuNet-n's own layers stay frozen, so that what it finds is found. Beside what follows stride 8 lies a branch with the
+same layers (which start with YuNet-n's values) and a few cheap residual blocks (which start as nothing); it learns
+what YuNet-n misses: faces that are turned, covered, cut off. At every cell the surer of the two speaks. The twelve
+small head layers of YuNet-n are run as three (the same numbers), which pays for a part of the branch. Dark pictures are
+brightened before either looks (in :mod:`unmask.faces.yunet`; the file carries the mean that they are brought to).
 
 Source of the architecture and of the start values: Wu, Peng, Yu, "YuNet: A Tiny Millisecond-level Face Detector",
 Machine Intelligence Research 20, 2023; weights of ShiqiYu/libfacedetection.train, Apache-2.0.
@@ -10,6 +12,7 @@ Machine Intelligence Research 20, 2023; weights of ShiqiYu/libfacedetection.trai
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,9 +21,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from unmask.faces.yunet import BRIGHT_KEY
+
 STRIDES = (8, 16, 32)
 PARTS = (("cls", 1), ("bbox", 4), ("obj", 1), ("kps", 10))
 """Heads in the order in which they stand in the merged layer, and their channels."""
+BLOCKS = (2, 4)
+"""Residual blocks of the branch at strides 16 and 32."""
+BRIGHT = 60.0
+"""See :func:`unmask.faces.yunet.gain_for`; the file says it to whoever runs it."""
 OUTPUTS = [f"{name}_{stride}" for name in ("cls", "obj", "bbox", "kps") for stride in STRIDES]
 
 
@@ -52,53 +61,116 @@ class Block(nn.Module):
         return x + self.point(F.relu(self.depth(x)))
 
 
-class FaceNet(nn.Module):
-    """Takes N×3×H×W BGR 0...255; gives for each stride N×(H/s·W/s)×16: cls, bbox (4), obj, kps (10), as logits.
+class Trunk(nn.Module):
+    """YuNet-n with its head layers merged."""
 
-    Args:
-        blocks: Residual blocks behind the trunk's strides 8, 16 and 32.
-    """
-
-    def __init__(self, blocks: Sequence[int] = (1, 2, 2)) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.blocks = tuple(blocks)
         self.stem = nn.Conv2d(3, 16, 3, stride=2, padding=1)
         self.units = nn.ModuleList([Unit(16, 16), Unit(16, 16), Unit(16, 64), *(Unit(64, 64) for _ in range(8))])
-        self.extra = nn.ModuleList(
-            nn.Sequential(*(Block(64, 3 if level == 0 else 5) for _ in range(count)))
-            for level, count in enumerate(self.blocks)
-        )
         self.lateral = nn.ModuleList(Unit(64, 64) for _ in STRIDES)
         self.shared = nn.ModuleList(Unit(64, 64) for _ in STRIDES)
         self.heads = nn.ModuleList(Unit(64, 16, relu=False) for _ in STRIDES)
 
-    def maps(self, x: Tensor) -> list[Tensor]:
-        """The merged head maps, N×16×H/s×W/s, for strides 8, 16, 32."""
+    def features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What lies behind stride 8 (N×64×H/8×W/8), and the merged features at strides 8, 16, 32."""
         u = self.units
         x = F.max_pool2d(u[0](F.relu(self.stem(x))), 2)
         x = F.max_pool2d(u[4](u[3](u[2](u[1](x)))), 2)
-        trunk = []
-        for level in range(3):
-            x = self.extra[level](u[6 + 2 * level](u[5 + 2 * level](x)))
-            trunk.append(x)
-            if level < 2:
-                x = F.max_pool2d(x, 2)
+        trunk = [u[6](u[5](x))]
+        for level in (1, 2):
+            trunk.append(u[6 + 2 * level](u[5 + 2 * level](F.max_pool2d(trunk[-1], 2))))
         levels = [trunk[0], trunk[1], self.lateral[2](trunk[2])]
         for level in (1, 0):
-            up = F.interpolate(levels[level + 1], scale_factor=2.0, mode="nearest")
-            levels[level] = self.lateral[level](levels[level] + up)
-        return [self.heads[i](self.shared[i](levels[i])) for i in range(3)]
+            levels[level] = self.lateral[level](levels[level] + upsampled(levels[level + 1]))
+        return trunk[0], levels
+
+    def maps(self, levels: list[Tensor]) -> list[Tensor]:
+        """The merged head maps, N×16×H/s×W/s, for strides 8, 16, 32."""
+        return [head(shared(x)) for head, shared, x in zip(self.heads, self.shared, levels, strict=True)]
+
+
+class Branch(nn.Module):
+    """The second opinion.
+
+    Args:
+        blocks: Residual blocks at strides 16 and 32.
+    """
+
+    def __init__(self, blocks: Sequence[int]) -> None:
+        super().__init__()
+        self.units = nn.ModuleList(Unit(64, 64) for _ in range(4))
+        self.extra = nn.ModuleList(nn.Sequential(*(Block(64, 5) for _ in range(count))) for count in blocks)
+        self.lateral = nn.ModuleList(Unit(64, 64) for _ in range(2))
+        self.shared = nn.ModuleList(Unit(64, 64) for _ in STRIDES)
+        self.heads = nn.ModuleList(Unit(64, 16, relu=False) for _ in STRIDES)
+
+    def forward(self, fine: Tensor, levels: list[Tensor]) -> list[Tensor]:
+        """Its head maps, from the trunk's :meth:`Trunk.features`."""
+        u = self.units
+        middle = self.extra[0](u[1](u[0](F.max_pool2d(fine, 2))))
+        coarse = self.lateral[1](self.extra[1](u[3](u[2](F.max_pool2d(middle, 2)))))
+        middle = self.lateral[0](middle + upsampled(coarse))
+        # What the branch adds to the trunk's features at stride 16 is all that it adds at stride 8.
+        own = [levels[0] + upsampled(middle - levels[1]), middle, coarse]
+        return [head(shared(x)) for head, shared, x in zip(self.heads, self.shared, own, strict=True)]
+
+    def start_from(self, trunk: Trunk) -> None:
+        """Take the trunk's values: the branch then says what the trunk says."""
+        pairs = [*zip(self.units, list(trunk.units)[7:], strict=True), *zip(self.heads, trunk.heads, strict=True)]
+        pairs += [*zip(self.shared, trunk.shared, strict=True), *zip(self.lateral, trunk.lateral[1:], strict=True)]
+        for ours, theirs in pairs:
+            ours.load_state_dict(theirs.state_dict())
+
+
+class FaceNet(nn.Module):
+    """Takes N×3×H×W BGR 0...255; gives for each stride N×(H/s·W/s)×16: cls, bbox (4), obj, kps (10), as logits.
+
+    Args:
+        blocks: See :class:`Branch`.
+    """
+
+    def __init__(self, blocks: Sequence[int] = BLOCKS) -> None:
+        super().__init__()
+        self.trunk, self.branch = Trunk(), Branch(blocks)
+        self.trunk.requires_grad_(False)
+
+    def both(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """What the trunk and what the branch says."""
+        fine, levels = self.trunk.features(x)
+        return rows_of(self.trunk.maps(levels)), rows_of(self.branch(fine, levels))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        return [m.flatten(2).transpose(1, 2) for m in self.maps(x)]
+        """What the surer of the two says at every cell."""
+        out = []
+        for first, second in zip(*self.both(x), strict=True):
+            out.append(torch.where(score_of(second) > score_of(first), second, first))
+        return out
+
+
+def score_of(rows: Tensor) -> Tensor:
+    """cls times obj as N×cells×1; what a detection is ranked by is its square root."""
+    return torch.sigmoid(rows[..., 0:1]) * torch.sigmoid(rows[..., 5:6])
+
+
+def rows_of(maps: list[Tensor]) -> list[Tensor]:
+    """N×16×h×w as N×(h·w)×16."""
+    return [m.flatten(2).transpose(1, 2) for m in maps]
+
+
+def upsampled(x: Tensor) -> Tensor:
+    """Twice as high and wide."""
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
 class Exported(nn.Module):
-    """The same with YuNet's twelve outputs."""
+    """The same with YuNet's twelve outputs; ``modest`` is taken from the branch's ``obj`` logits."""
 
-    def __init__(self, net: FaceNet) -> None:
+    def __init__(self, net: FaceNet, modest: float = 0.0) -> None:
         super().__init__()
-        self.net = net
+        self.net = copy.deepcopy(net)
+        for head in self.net.branch.heads:
+            head.depth.bias.data[5] -= modest  # type: ignore[union-attr,operator]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         by_name = {}
@@ -110,7 +182,9 @@ class Exported(nn.Module):
 
 
 def load_yunet(net: FaceNet, file: Path) -> None:
-    """Fill ``net`` with the values of a YuNet-n ONNX file, whose convolutions stand in the graph's order.
+    """Fill the trunk, and the branch where it has the same layers, with the values of a YuNet-n ONNX file.
+
+    Its convolutions stand in the graph's order.
 
     Raises:
         ValueError: The file holds other layers.
@@ -122,28 +196,29 @@ def load_yunet(net: FaceNet, file: Path) -> None:
     tensors = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     convs = [n for n in graph.node if n.op_type == "Conv"]
     values = [[torch.from_numpy(np.array(tensors[name])) for name in conv.input[1:3]] for conv in convs]
-    trunk: list[nn.Conv2d] = [net.stem]
-    for unit in (*net.units, *reversed(net.lateral), *net.shared):
-        trunk += [unit.point, unit.depth]  # type: ignore[union-attr,list-item]
-    if len(values) != len(trunk) + 24:
-        raise ValueError(f"{file} has {len(values)} convolutions, YuNet-n has {len(trunk) + 24}")
-    for layer, (weight, bias) in zip(trunk, values, strict=False):
+    layers: list[nn.Conv2d] = [net.trunk.stem]
+    for unit in (*net.trunk.units, *reversed(net.trunk.lateral), *net.trunk.shared):
+        layers += [unit.point, unit.depth]  # type: ignore[union-attr,list-item]
+    if len(values) != len(layers) + 24:
+        raise ValueError(f"{file} has {len(values)} convolutions, YuNet-n has {len(layers) + 24}")
+    for layer, (weight, bias) in zip(layers, values, strict=False):
         layer.weight.data.copy_(weight)
         layer.bias.data.copy_(bias)  # type: ignore[union-attr]
     # The file holds, for each of cls, bbox, obj, kps and each stride, a 1×1 and a 3×3 layer.
-    rest = values[len(trunk) :]
-    for level, head in enumerate(net.heads):
+    rest = values[len(layers) :]
+    for level, head in enumerate(net.trunk.heads):
         for offset, layer in enumerate((head.point, head.depth)):
             pairs = [rest[(part * 3 + level) * 2 + offset] for part in range(4)]
             layer.weight.data.copy_(torch.cat([w for w, _ in pairs]))  # type: ignore[union-attr,operator]
             layer.bias.data.copy_(torch.cat([b for _, b in pairs]))  # type: ignore[union-attr,operator]
+    net.branch.start_from(net.trunk)
 
 
-def export(net: FaceNet, file: Path) -> None:
+def export(net: FaceNet, file: Path, modest: float = 0.0) -> None:
     """Write ``net`` as an ONNX file with YuNet's input, outputs and free height and width."""
     import onnx
 
-    model = Exported(net.float().eval().to(memory_format=torch.contiguous_format))
+    model = Exported(net.float(), modest).eval().to(memory_format=torch.contiguous_format)
     size = {2: torch.export.Dim("h", min=2, max=256) * 32, 3: torch.export.Dim("w", min=2, max=256) * 32}
     program = torch.onnx.export(
         model,
@@ -163,5 +238,6 @@ def export(net: FaceNet, file: Path) -> None:
     for value in (*proto.graph.value_info, *proto.graph.input, *proto.graph.output):
         del value.metadata_props[:]
     del proto.graph.value_info[:]
+    onnx.helper.set_model_props(proto, {BRIGHT_KEY: str(BRIGHT)})
     onnx.checker.check_model(proto)
     onnx.save(proto, file)

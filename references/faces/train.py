@@ -19,10 +19,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from loss import Weights, detection_loss, turned_maps
-from net import FaceNet, export, load_yunet
+from net import BLOCKS, BRIGHT, FaceNet, Trunk, export, load_yunet, rows_of
 from samples import MIRROR, Maker, Sample, load_sources
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
+
+from unmask.faces.yunet import gain_for
 
 SHAPES = [((320, 320), 16, 0.56), ((256, 384), 16, 0.07), ((384, 256), 16, 0.07), ((640, 640), 4, 0.3)]
 """Height and width, samples, share of the steps."""
@@ -109,45 +111,36 @@ def tensor(pictures: list[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack([p[:, :, ::-1].transpose(2, 0, 1) for p in pictures]))
 
 
-def step(
-    net: FaceNet, teacher: FaceNet, optimizer: torch.optim.Optimizer, batch: Batch, bf16: bool
-) -> dict[str, float]:
-    """One step; gives the losses."""
+def step(net: FaceNet, optimizer: torch.optim.Optimizer, batch: Batch, bf16: bool) -> dict[str, float]:
+    """One step of the branch; gives the losses. The trunk is YuNet-n, and so the teacher."""
     height, width = batch.pixels.shape[2:]
     said = None
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         if len(batch.asked):
-            with torch.no_grad():
-                said = teacher(batch.clean.float().contiguous(memory_format=torch.channels_last))
+            said = opinion(net.trunk, batch.clean)
             size = (int(batch.clean.shape[2]), int(batch.clean.shape[3]))
             said = turned_maps([part.float() for part in said], *size, batch.quarters, batch.mirror, MIRROR)
-        outputs = net(batch.pixels.float().contiguous(memory_format=torch.channels_last))
+        with torch.no_grad():
+            fine, levels = net.trunk.features(brightened(batch.pixels))
+        outputs = rows_of(net.branch(fine, levels))
     parts = detection_loss(outputs, batch.faces, height, width, Weights(), said, batch.asked)
     optimizer.zero_grad(set_to_none=True)
     parts["total"].backward()
-    torch.nn.utils.clip_grad_norm_(net.parameters(), 20.0)
+    torch.nn.utils.clip_grad_norm_(net.branch.parameters(), 20.0)
     optimizer.step()
     return {name: float(value.detach()) for name, value in parts.items()}
 
 
-def mix(net: FaceNet, other: dict[str, Tensor], share: float) -> None:
-    """Move the weights towards those of an earlier run that started from the same values.
-
-    Halfway between the start and a trained network lies one that keeps much of what each can do (Wortsman et al.,
-    "Robust fine-tuning of zero-shot models", 2022). The added blocks end in zeros at the start, so that their first
-    layers may be taken as they are.
-    """
-    for name, value in net.state_dict().items():
-        if name not in other:  # a block more than the earlier run had
-            continue
-        value.copy_(other[name] if "extra" in name and "depth" in name else value.lerp(other[name], share))
+@torch.no_grad()
+def opinion(trunk: Trunk, pixels: Tensor) -> list[Tensor]:
+    """What the trunk alone says of B×3×H×W uint8 pictures, N×cells×16 at each stride."""
+    return rows_of(trunk.maps(trunk.features(brightened(pixels))[1]))
 
 
-def freeze(net: FaceNet, mean: FaceNet) -> None:
-    """Set the layers up to stride 4 to their means and leave them so: they are half of a step's cost."""
-    for ours, theirs in zip((net.stem, *net.units[:5]), (mean.stem, *mean.units[:5]), strict=True):
-        ours.load_state_dict(theirs.state_dict())
-        ours.requires_grad_(False)
+def brightened(pixels: Tensor) -> Tensor:
+    """B×3×H×W uint8 as the network gets it: float, dark pictures with more light."""
+    gains = torch.tensor([gain_for(picture.permute(1, 2, 0).numpy(), BRIGHT) for picture in pixels])
+    return (pixels * gains[:, None, None, None]).clamp(max=255).contiguous(memory_format=torch.channels_last)
 
 
 def arguments() -> argparse.Namespace:
@@ -158,9 +151,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--rate", type=float, default=5e-4)
     parser.add_argument("--start", type=Path, help="last.pt of an earlier run")
-    parser.add_argument("--share", type=float, default=0.7, help="of the earlier run in the start; the rest is YuNet-n")
-    parser.add_argument("--freeze", type=int, default=0, help="steps after which the layers up to stride 4 stay")
-    parser.add_argument("--blocks", type=int, nargs=3, default=[2, 4, 6])
+    parser.add_argument("--blocks", type=int, nargs=2, default=list(BLOCKS))
+    parser.add_argument("--modest", type=float, default=0.0, help="taken from the branch's obj logits in faces.onnx")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--every", type=float, default=3.0, help="minutes between checkpoints")
@@ -177,16 +169,17 @@ class Run:
 
     def __init__(self, args: argparse.Namespace) -> None:
         torch.manual_seed(7)
-        self.args, self.number, self.spent, self.frozen = args, 0, 0.0, False
+        self.args, self.number, self.spent = args, 0, 0.0
         self.begin = time.monotonic()
         self.net = FaceNet(args.blocks)
         load_yunet(self.net, args.yunet)
-        self.teacher = copy.deepcopy(self.net).to(memory_format=torch.channels_last).eval()
         if args.start:
-            mix(self.net, torch.load(args.start, weights_only=True)["mean"], args.share)
+            earlier = torch.load(args.start, weights_only=True)["mean"]
+            own = {name.removeprefix("branch."): value for name, value in earlier.items() if name.startswith("branch.")}
+            self.net.branch.load_state_dict(own)
         self.net = self.net.to(memory_format=torch.channels_last).train()
         self.mean = copy.deepcopy(self.net)
-        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=args.rate, weight_decay=1e-4)
+        self.optimizer = torch.optim.AdamW(self.net.branch.parameters(), lr=args.rate, weight_decay=1e-4)
         self.last = args.out / "last.pt"
         if self.last.exists():
             state = torch.load(self.last, weights_only=True)
@@ -202,27 +195,24 @@ class Run:
 
     def step(self, batch: Batch) -> dict[str, float]:
         """One step at the rate of the moment (warm-up, then half a cosine over the steps); gives the losses."""
-        if self.number >= self.args.freeze and not self.frozen:
-            self.frozen = True
-            freeze(self.net, self.mean)
         wave = (1 + math.cos(math.pi * min(1, self.number / self.args.steps))) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = self.args.rate * min(1, (self.number + 1) / WARMUP) * (0.02 + 0.98 * wave)
-        losses = step(self.net, self.teacher, self.optimizer, batch, not self.args.fp32)
+        losses = step(self.net, self.optimizer, batch, not self.args.fp32)
         self.number += 1
         keep = min(0.998, self.number / (self.number + 20))
         with torch.no_grad():
-            for ours, theirs in zip(self.mean.parameters(), self.net.parameters(), strict=True):
+            for ours, theirs in zip(self.mean.branch.parameters(), self.net.branch.parameters(), strict=True):
                 ours.lerp_(theirs, 1 - keep)
         return losses
 
     def save(self) -> None:
         """Write the checkpoint and the network, each whole or not at all."""
         state = {"net": self.net.state_dict(), "mean": self.mean.state_dict(), "optimizer": self.optimizer.state_dict()}
-        extra = {"number": self.number, "spent": self.minutes, "blocks": list(self.net.blocks)}
+        extra = {"number": self.number, "spent": self.minutes}
         torch.save({**state, **extra}, self.last.with_suffix(".tmp"))
         self.last.with_suffix(".tmp").replace(self.last)
-        export(copy.deepcopy(self.mean), self.args.out / "new.onnx")
+        export(self.mean, self.args.out / "new.onnx", self.args.modest)
         (self.args.out / "new.onnx").replace(self.args.out / "faces.onnx")
 
 
@@ -232,6 +222,9 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     run = Run(args)
+    if run.number >= args.steps:
+        run.save()  # of a run that has ended: the network once more, say with another --modest
+        return
     loader = DataLoader(Batches(args, run.number + 1), batch_size=None, num_workers=args.workers, prefetch_factor=6)
     log = (args.out / "log.csv").open("a")
     sums: dict[str, float] = {}

@@ -130,11 +130,12 @@ def test_training_steps_lower_the_loss_and_the_export_says_the_same(tmp_path: Pa
     torch = pytest.importorskip("torch")
     pytest.importorskip("skimage")
     import onnxruntime
-    from net import OUTPUTS, Exported, FaceNet, export
+    from net import BRIGHT, OUTPUTS, STRIDES, FaceNet, export
     from samples import Maker, Source
     from skimage.data import astronaut
 
     from train import collate, step
+    from unmask.faces.yunet import BRIGHT_KEY
 
     Image.fromarray(astronaut()).save(tmp_path / "astronaut.png")
     negatives = tmp_path / "negatives"
@@ -150,16 +151,49 @@ def test_training_steps_lower_the_loss_and_the_export_says_the_same(tmp_path: Pa
     assert any(sample.clean is not None for sample in samples)
     batch = collate(samples)
     torch.manual_seed(0)
-    net, teacher = FaceNet((1, 1, 1)), FaceNet((0, 0, 0)).eval()
-    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
-    losses = [step(net, teacher, optimizer, batch, bf16=False)["total"] for _ in range(40)]
+    net = FaceNet((1, 1))
+    net.branch.start_from(net.trunk)
+    before = {name: value.clone() for name, value in net.trunk.state_dict().items()}
+    optimizer = torch.optim.AdamW(net.branch.parameters(), lr=1e-3)
+    losses = [step(net, optimizer, batch, bf16=False)["total"] for _ in range(40)]
     assert all(np.isfinite(losses))
     assert min(losses[-3:]) < 0.7 * losses[0]
-    export(net, tmp_path / "net.onnx")
+    assert all(torch.equal(value, before[name]) for name, value in net.trunk.state_dict().items())
+    export(net, tmp_path / "net.onnx", modest=0.5)
     session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    assert session.get_modelmeta().custom_metadata_map == {BRIGHT_KEY: str(BRIGHT)}
     picture = torch.rand(1, 3, 96, 192) * 255
     with torch.no_grad():
-        ours = Exported(net)(picture)
-    theirs = session.run(OUTPUTS, {"input": picture.numpy()})
-    for one, other in zip(ours, theirs, strict=True):
-        assert np.abs(one.numpy() - other).max() < 1e-3
+        first, second = (torch.cat(rows, dim=1)[0].double().numpy() for rows in net.both(picture))
+    second[:, 5] -= 0.5
+    for rows in (first, second):
+        rows[:, [0, 5]] = 1 / (1 + np.exp(-rows[:, [0, 5]]))
+    surer = second[:, 0] * second[:, 5] > first[:, 0] * first[:, 5]
+    assert 0 < surer.mean() < 1
+    want = np.where(surer[:, None], second, first)
+    said = dict(zip(OUTPUTS, session.run(OUTPUTS, {"input": picture.numpy()}), strict=True))
+    by_stride = [np.concatenate([said[f"{n}_{s}"][0] for n in ("cls", "bbox", "obj", "kps")], axis=1) for s in STRIDES]
+    assert np.abs(np.concatenate(by_stride) - want).max() < 1e-3
+
+
+@pytest.mark.train
+def test_the_branch_starts_as_the_trunk_and_the_surer_of_the_two_speaks() -> None:
+    torch = pytest.importorskip("torch")
+    from net import FaceNet, score_of
+
+    torch.manual_seed(4)
+    net = FaceNet((2, 1))
+    net.branch.start_from(net.trunk)
+    picture = torch.rand(2, 3, 96, 128) * 255
+    with torch.no_grad():
+        for first, second in zip(*net.both(picture), strict=True):
+            assert torch.allclose(first, second, atol=1e-5)
+        for head in net.branch.heads:
+            head.depth.weight.add_(torch.randn_like(head.depth.weight))
+        first, second = (torch.cat(rows, dim=1) for rows in net.both(picture))
+        surer = torch.cat(net(picture), dim=1)
+    a, b = score_of(first), score_of(second)
+    assert (a > b).any()
+    assert (b > a).any()
+    assert torch.equal(score_of(surer), torch.maximum(a, b))
+    assert torch.equal(surer, torch.where(b > a, second, first))

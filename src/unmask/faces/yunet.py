@@ -5,16 +5,22 @@ Source: Wu, Peng, Yu, "YuNet: A Tiny Millisecond-level Face Detector", Machine I
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unmask.base.errors import BundleError
 from unmask.base.ort import make_session
 from unmask.faces.types import Face
 
 STRIDES = (8, 16, 32)
+BRIGHT_KEY = "unmask.bright"
+"""Key of a network's metadata: the mean, 0...255, to which dark pictures are to be brought before it looks."""
+MOST_GAIN = 12.0
+"""The most that a dark picture is multiplied with: beyond it there is little but noise."""
 _OUTPUTS = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES]
 
 
@@ -23,7 +29,8 @@ class YuNet:
 
     Args:
         model: ONNX file: input ``input`` float32 1×3×H×W BGR 0...255, H and W multiples of 32; outputs ``cls_s``,
-            ``obj_s``, ``bbox_s``, ``kps_s`` for the strides s = 8, 16, 32.
+            ``obj_s``, ``bbox_s``, ``kps_s`` for the strides s = 8, 16, 32. Metadata :data:`BRIGHT_KEY` as in
+            :func:`gain_for`; without it pictures come as they are.
         device: See :func:`unmask.base.ort.resolve_device`.
         threads: Threads within an operator.
 
@@ -34,10 +41,11 @@ class YuNet:
     def __init__(self, model: Path | bytes, *, device: str = "auto", threads: int | None = None) -> None:
         self._session: Any = make_session(model, device=device, threads=threads)
         self._input = self._session.get_inputs()[0].name
+        self._bright = _bright_of(self._session.get_modelmeta().custom_metadata_map.get(BRIGHT_KEY, "0"))
 
     def raw(self, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """The twelve outputs for an H×W×3 uint8 RGB picture, padded with black right and below to multiples of 32."""
-        return list(self._session.run(_OUTPUTS, {self._input: to_input(image)}))
+        return list(self._session.run(_OUTPUTS, {self._input: to_input(image, gain_for(image, self._bright))}))
 
     def find(self, image: NDArray[np.uint8], threshold: float = 0.6, nms: float = 0.3) -> list[Face]:
         """Faces of a picture at the size it has, most certain first; boxes in its pixels."""
@@ -45,11 +53,45 @@ class YuNet:
         return decode(self.raw(image), height, width, threshold, nms)
 
 
-def to_input(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """H×W×3 uint8 RGB to the network's 1×3×H'×W' float32 BGR, H' and W' the next multiples of 32."""
+def _bright_of(text: str) -> float:
+    """The number that the metadata hold."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 255:
+        raise BundleError(
+            f"the face detector's metadata {BRIGHT_KEY} are {text!r}", hint="They must be a number from 0 to 255"
+        )
+    return value
+
+
+def gain_for(image: NDArray[np.uint8], bright: float) -> float:
+    """What an H×W×3 picture is to be multiplied with, 1...:data:`MOST_GAIN`, for a mean of about ``bright``.
+
+    Never so much that what is light now would be white: a lit face before a black wall is left alone, however dark the
+    picture is as a whole. Every fourth row and column is looked at; pixels that are black (a border) do not count.
+    """
+    some = image[::4, ::4].max(axis=2)
+    lit = some[some > 0]
+    if bright <= 0 or not lit.size:
+        return 1.0
+    mean = float(image[::4, ::4].sum(dtype=np.int64)) / (3 * lit.size)
+    gain: float = min(bright / mean, 255 / float(lit.max()), MOST_GAIN)
+    return max(gain, 1.0)
+
+
+def to_input(image: NDArray[np.uint8], gain: float = 1.0) -> NDArray[np.float32]:
+    """H×W×3 uint8 RGB to the network's 1×3×H'×W' float32 BGR, H' and W' the next multiples of 32.
+
+    ``gain`` multiplies it first; what that makes lighter than white is white.
+    """
     height, width = image.shape[:2]
     tensor = np.zeros((1, 3, -(-height // 32) * 32, -(-width // 32) * 32), np.float32)
-    tensor[0, :, :height, :width] = image[:, :, ::-1].transpose(2, 0, 1)
+    inner = tensor[0, :, :height, :width]
+    inner[:] = image[:, :, ::-1].transpose(2, 0, 1)
+    if gain > 1:
+        np.minimum(np.multiply(inner, np.float32(gain), out=inner), np.float32(255), out=inner)
     return tensor
 
 

@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-DEFAULT_SHA256 = "344fcae2e8d71cf398cfcf8ea83408079675243cd09a07cc4a6dc9ba45ff2c3a"
+DEFAULT_SHA256 = "ab2befb11998dd3997bd1aed83abba70b9d6b7a548c6221d03083ebe3ba592d4"
 
 
 def default_bundle() -> Path:
