@@ -234,12 +234,15 @@ def test_a_doubtful_find_is_dropped_where_there_is_nothing_and_kept_where_there_
 
 
 def test_more_doubtful_faces_than_are_looked_at_alone_are_not_lost() -> None:
-    faces = [Face((10.0 + 60 * i, 10.0, 50.0 + 60 * i, 60.0), 0.72 if i else 0.6) for i in range(9)]
+    faces = [
+        Face((10.0 + 60 * i, 10.0, 50.0 + 60 * i, 60.0), SPEC.threshold + 0.02 if i else SPEC.threshold - 0.1)
+        for i in range(9)
+    ]
     kept = settled(network(), texture(100, 700), faces, replace(SPEC, doubts=0))
     assert kept == faces[1:]
 
 
 def test_without_the_look_alone_the_threshold_decides() -> None:
-    faces = [Face((10.0, 10.0, 50.0, 60.0), 0.65), Face((100.0, 10.0, 150.0, 60.0), 0.75)]
+    faces = [Face((10.0, 10.0, 50.0, 60.0), SPEC.threshold - 0.1), Face((100.0, 10.0, 150.0, 60.0), SPEC.threshold)]
     spec = replace(SPEC, alone=0)
     assert settled(network(), texture(200, 200), faces, spec) == faces[1:]
