@@ -47,7 +47,7 @@ def make_clip(
     scenes = [_scene(image, size) for image in (picture, fake)]
     rng = np.random.default_rng(0)
     with replacing(out) as temporary, av.open(str(temporary), "w", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream("libx264", rate=fps, options={"crf": "20", "preset": "veryfast"})
+        stream = container.add_stream("libx264", rate=fps, options={"crf": "20", "preset": "veryfast", "threads": "1"})
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         for number in range(round(seconds * fps)):

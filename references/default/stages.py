@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import platform
+import shlex
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -232,7 +233,7 @@ def facts(command: list[str], manifest: Manifest) -> dict[str, Any]:
     import onnxruntime
 
     return {
-        "command": "python references/default/card.py " + " ".join(_bare(word) for word in command),
+        "command": "python references/default/card.py " + shlex.join(_bare(word) for word in command),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
         "python": platform.python_version(),

@@ -54,6 +54,7 @@ class TrackLog:
     boxes: list[Box] = field(default_factory=list)
     logits: list[float] = field(default_factory=list)
     qualities: list[tuple[float, float, float]] = field(default_factory=list)
+    rolls: list[float] = field(default_factory=list)
     evidence: list[tuple[float, Evidence]] = field(default_factory=list)
 
     def add(self, sample: Sample) -> None:
@@ -63,6 +64,8 @@ class TrackLog:
         self.boxes.append(sample.face.box)
         self.logits.append(sample.logit)
         self.qualities.append((quality.size_px, quality.sharpness, quality.detection))
+        if sample.face.roll is not None:
+            self.rolls.append(sample.face.roll)
 
     def wants(self, logit: float) -> bool:
         """Whether a sample of this logit could be kept; saves copying the others."""
@@ -80,6 +83,11 @@ class TrackLog:
     def mean_logit(self) -> float:
         """Mean over the samples."""
         return float(np.mean(self.logits))
+
+    @property
+    def roll(self) -> float | None:
+        """Median of :attr:`unmask.faces.types.Face.roll`."""
+        return statistics.median(self.rolls) if self.rolls else None
 
     @property
     def quality(self) -> Quality:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeVar
 
 from unmask.analysis.clip import TrackLog
@@ -12,6 +12,8 @@ from unmask.model import Card, decide, p_fake, p_text
 from unmask.report import FaceResult, Quality, Report, TrackResult, Verdict
 
 DIGITS = 4
+UPRIGHT = 35.0
+"""Degrees up to which a face counts as upright; training turned faces by 10, besides what people do themselves."""
 
 
 def judge_face(card: Card, number: int, box: Box, logit: float, quality: Quality) -> FaceResult:
@@ -76,6 +78,16 @@ def judge_clip(card: Card, tracks: Sequence[TrackResult], logits: Sequence[float
         report.reasons.insert(0, sentence)
 
 
+def warn_of_turned(rolls: Mapping[int, float | None], what: str, report: Report) -> None:
+    """Say which faces or tracks, by number, are turned so far that the model has learnt little of their like."""
+    for number, roll in rolls.items():
+        if roll is not None and roll > UPRIGHT:
+            report.warnings.append(
+                f"{what} {number} is turned by about {round(roll, -1):.0f}°: the model has learnt from upright faces, "
+                "turn the picture and look again"
+            )
+
+
 Subject = TypeVar("Subject", FaceResult, TrackResult)
 
 
@@ -102,15 +114,18 @@ def _highest(card: Card, kind: Literal["picture", "clip"], logits: Sequence[floa
     p = p_fake(level, max(logits))
     verdict = decide(level, p)
     report.verdict, report.p_fake = verdict, round(p, DIGITS)
-    score = p_text(report.p_fake)
     low, high = level.thresholds.likely_real, level.thresholds.likely_fake
+    # Three digits where two would make the score look like a threshold that it is not.
+    near = verdict == "inconclusive" and any(f"{p:.2f}" == f"{limit:.2f}" for limit in (low, high))
+    score = f"{p:.3f}" if near else p_text(p)
+    least, most = (f"{limit:.3f}" if near else f"{limit:.2f}" for limit in (low, high))
     what = "face" if kind == "picture" else "track"
-    who = f"the {what}" if len(logits) == 1 else f"the highest of {len(logits)} {what}s"
+    who = f"the {what}" if len(logits) == 1 else f"the {kind}, judged by the highest of its {len(logits)} {what}s,"
     if verdict == "likely_fake":
-        return f"{who} scores {score}; about {card.target_fpr:.0%} of real validation faces score {high:.2f} or more"
+        return f"{who} scores {score}; at most {card.target_fpr:.0%} of real validation faces score {most} or more"
     if verdict == "likely_real":
-        return f"{who} scores {score}; about {card.target_miss:.0%} of fake validation faces score {low:.2f} or less"
-    return f"{who} scores {score}, between the thresholds {low:.2f} and {high:.2f}: the model cannot tell"
+        return f"{who} scores {score}; at most {card.target_miss:.0%} of fake validation faces score {least} or less"
+    return f"{who} scores {score}, between the thresholds {least} and {most}: the model cannot tell"
 
 
 def _round_box(box: Box) -> Box:

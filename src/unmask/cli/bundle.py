@@ -100,10 +100,12 @@ def _lines(card: Card, sha256: str) -> list[str]:
     lines = [f"{name:<9}{value}" for name, value in rows if value]
     lines.append("verdicts (on p_fake)")
     for level in card.levels:
-        name = level.kind if level.faces == 1 else f"{level.kind}, up to {level.faces} faces"
+        what = "tracks" if level.kind == "clip" else "faces"
+        name = level.kind if level.faces == 1 else f"{level.kind}, up to {level.faces} {what}"
         limits = level.thresholds
         lines.append(f"  {name:<24}likely_real <= {limits.likely_real:.3f}   likely_fake >= {limits.likely_fake:.3f}")
     if card.training:
         lines.append("trained on")
-        lines.extend(f"  {s.name:<24}{s.real} real, {s.fake} fake; {s.terms}" for s in card.training)
+        width = 2 + max(len(one.name) for one in card.training)
+        lines.extend(f"  {one.name:<{width}}{one.real} real, {one.fake} fake; {one.terms}" for one in card.training)
     return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -35,6 +36,14 @@ class Face:
     def size(self) -> float:
         """Shorter side of the box in pixels."""
         return min(self.box[2] - self.box[0], self.box[3] - self.box[1])
+
+    @property
+    def roll(self) -> float | None:
+        """Degrees, 0...180, by which the line from the eyes to the mouth is turned away from straight down."""
+        if self.landmarks is None:
+            return None
+        x, y = (self.landmarks[3:5].mean(axis=0) - self.landmarks[:2].mean(axis=0)).tolist()
+        return abs(math.degrees(math.atan2(x, y)))
 
 
 @dataclass(slots=True)
