@@ -22,7 +22,6 @@ from typing import Any
 
 import stages
 import yaml
-from speed import compare
 from targets import targets
 from text import model_card
 
@@ -95,7 +94,7 @@ def main() -> None:
     figures["clips"] = stages.clips_as_analyzed(candidate, manifest, "test", say)
     figures["robustness"] = robustness(load_bundle(candidate, device="cpu"), manifest, split="val", size=given.sample)
     say("robustness measured")
-    figures["speed"] = compare(candidate, rounds=given.rounds)
+    figures["speed"] = stages.speed_alone(candidate, work / "speed.json", given.rounds)
     card = card.model_copy(update={"metrics": stages.short_metrics(figures["test"])})
     figures["bundle"] = {
         "name": card.name,

@@ -8,6 +8,7 @@ import json
 import platform
 import shlex
 import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -171,6 +172,14 @@ def clips_as_analyzed(bundle: Path, manifest: Manifest, split: str, say: Any) ->
         )
     say(f"{split}: {len(rows)} clips through analyze")
     return rows
+
+
+def speed_alone(bundle: Path, out: Path, rounds: int) -> dict[str, Any]:
+    """What ``speed.py`` measures in a process of its own: threads of this one's sessions would be in the way."""
+    command = [sys.executable, str(HERE / "speed.py"), str(bundle), "--out", str(out), "--rounds", str(rounds)]
+    subprocess.run(command, check=True)
+    measured: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    return measured
 
 
 def store(graph: Path, card: Card, out: Path, constant: Path | None) -> str:

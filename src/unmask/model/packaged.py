@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-DEFAULT_SHA256 = "ab2befb11998dd3997bd1aed83abba70b9d6b7a548c6221d03083ebe3ba592d4"
+DEFAULT_SHA256 = "feb7f9f60d0ca086cb765c18f17a6ee298295f15ea9f20c83882be145371f6ad"
 
 
 def default_bundle() -> Path:
