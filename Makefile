@@ -26,7 +26,7 @@ demo:
 	@.venv-demo/bin/python examples/demo.py $(DEMO) $(FILES)
 
 train-demo:
-	@$(SETUP) .venv-train --editable --extras train weights --groups test
+	@$(SETUP) .venv-train --editable --extras train weights --groups test keras
 	@.venv-train/bin/python examples/train_demo.py $(TRAIN_DEMO)
 
 test: test-light test-train
@@ -36,7 +36,7 @@ test-light:
 	UNMASK_LIGHT=1 .venv/bin/python -m pytest -m "not train" $(PYTEST_FLAGS)
 
 test-train:
-	@$(SETUP) .venv-train --editable --extras train weights --groups test
+	@$(SETUP) .venv-train --editable --extras train weights --groups test keras
 	.venv-train/bin/python -m pytest --only-extras $(PYTEST_FLAGS)
 
 lint:
