@@ -20,38 +20,41 @@ FILES =
 
 # Each environment holds a stamp with the hash of pyproject.toml: it is made anew only when that changes.
 SETUP = $(PYTHON) tools/environment.py
+# What each of them holds is said once: with two lists the stamp would change from target to target.
+SETUP_LIGHT = $(SETUP) .venv --editable --groups test lint
+SETUP_TRAIN = $(SETUP) .venv-train --editable --extras train weights --groups test keras
 
 demo:
 	@$(SETUP) .venv-demo
 	@.venv-demo/bin/python examples/demo.py $(DEMO) $(FILES)
 
 train-demo:
-	@$(SETUP) .venv-train --editable --extras train weights --groups test keras
+	@$(SETUP_TRAIN)
 	@.venv-train/bin/python examples/train_demo.py $(TRAIN_DEMO)
 
 test: test-light test-train
 
 test-light:
-	@$(SETUP) .venv --editable --groups test lint
+	@$(SETUP_LIGHT)
 	UNMASK_LIGHT=1 .venv/bin/python -m pytest -m "not train" $(PYTEST_FLAGS)
 
 test-train:
-	@$(SETUP) .venv-train --editable --extras train weights --groups test keras
+	@$(SETUP_TRAIN)
 	.venv-train/bin/python -m pytest --only-extras $(PYTEST_FLAGS)
 
 lint:
-	@$(SETUP) .venv --editable --groups test lint
+	@$(SETUP_LIGHT)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
 bench:
-	@$(SETUP) .venv --editable --groups test lint
+	@$(SETUP_LIGHT)
 	.venv/bin/python benchmarks/bench.py
 
 bench-faces:
-	@$(SETUP) .venv --editable --groups test lint
+	@$(SETUP_LIGHT)
 	.venv/bin/python references/faces/bench.py
 
 clean:

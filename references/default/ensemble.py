@@ -24,7 +24,8 @@ from unmask.base.ort import make_session
 
 OPSET = 18
 """The first in which a picture is reduced without aliasing."""
-_BACKWARDS = {"starts": [-1], "ends": [np.iinfo(np.int64).min], "axes": [-1], "steps": [-1]}
+_BACKWARDS = (-1, np.iinfo(np.int64).min, -1, -1)
+"""Start, end, axis and step of an ONNX Slice that runs through the last axis from its end."""
 
 
 class Look(NamedTuple):
@@ -101,7 +102,7 @@ class _Steps:
         return name
 
     def mirrored(self, value: str) -> str:
-        return self.add("Slice", value, *(self.constant(np.array(one, np.int64)) for one in _BACKWARDS.values()))
+        return self.add("Slice", value, *(self.constant(np.array([one], np.int64)) for one in _BACKWARDS))
 
 
 def _stored_once(nodes: list[onnx.NodeProto], tensors: list[onnx.TensorProto]) -> list[onnx.TensorProto]:

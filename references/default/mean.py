@@ -34,8 +34,8 @@ def main() -> None:
     parser.add_argument("files", type=Path, nargs="+", help="best.pt or last.ckpt of a run")
     parser.add_argument("--size", type=int, help="side of the crops in pixels; default: the recipe's")
     given = parser.parse_args()
-    recipe = yaml.safe_load((given.files[0].parent / "recipe.yaml").read_text(encoding="utf-8"))
-    recipe = Recipe.model_validate(recipe)
+    text = (given.files[0].parent / "recipe.yaml").read_text(encoding="utf-8")
+    recipe = Recipe.model_validate(yaml.safe_load(text))
     size = given.size or recipe.crop.size
     states = [averaged_weights(file) for file in given.files]
     mean = {

@@ -64,8 +64,9 @@ class TrackLog:
         self.boxes.append(sample.face.box)
         self.logits.append(sample.logit)
         self.qualities.append((quality.size_px, quality.sharpness, quality.detection))
-        if sample.face.roll is not None:
-            self.rolls.append(sample.face.roll)
+        roll = sample.face.roll
+        if roll is not None:
+            self.rolls.append(roll)
 
     def wants(self, logit: float) -> bool:
         """Whether a sample of this logit could be kept; saves copying the others."""

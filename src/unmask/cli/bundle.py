@@ -100,10 +100,8 @@ def _lines(card: Card, sha256: str) -> list[str]:
     lines = [f"{name:<9}{value}" for name, value in rows if value]
     lines.append("verdicts (on p_fake)")
     for level in card.levels:
-        what = "tracks" if level.kind == "clip" else "faces"
-        name = level.kind if level.faces == 1 else f"{level.kind}, up to {level.faces} {what}"
-        limits = level.thresholds
-        lines.append(f"  {name:<24}likely_real <= {limits.likely_real:.3f}   likely_fake >= {limits.likely_fake:.3f}")
+        real, fake = level.thresholds.likely_real, level.thresholds.likely_fake
+        lines.append(f"  {level.name:<24}likely_real <= {real:.3f}   likely_fake >= {fake:.3f}")
     if card.training:
         lines.append("trained on")
         width = 2 + max(len(one.name) for one in card.training)

@@ -94,9 +94,8 @@ def _print(card: Card, report: dict[str, Any]) -> None:
     for name in ("level", "likely_real up to", "likely_fake from", "ECE"):
         table.add_column(name, justify="left" if name == "level" else "right")
     for level in card.levels:
-        name = level.kind if level.faces == 1 else f"{level.kind}, {level.faces} faces"
         edges = level.thresholds
-        table.add_row(name, f"{edges.likely_real:.4f}", f"{edges.likely_fake:.4f}", f"{level.ece or 0:.3f}")
+        table.add_row(level.name, f"{edges.likely_real:.4f}", f"{edges.likely_fake:.4f}", f"{level.ece or 0:.3f}")
     screen = console()
     screen.print(table)
     # What holds the thresholds where they are: the target, a source, or too few reals.

@@ -72,12 +72,15 @@ def gain_for(image: NDArray[np.uint8], bright: float) -> float:
     Never so much that what is light now would be white: a lit face before a black wall is left alone, however dark the
     picture is as a whole. Every fourth row and column is looked at; pixels that are black (a border) do not count.
     """
-    some = image[::4, ::4].max(axis=2)
-    lit = some[some > 0]
-    if bright <= 0 or not lit.size:
+    if bright <= 0:
         return 1.0
-    mean = float(image[::4, ::4].sum(dtype=np.int64)) / (3 * lit.size)
-    gain: float = min(bright / mean, 255 / float(lit.max()), MOST_GAIN)
+    some = image[::4, ::4]
+    brightest = some.max(axis=2)
+    lit = int(np.count_nonzero(brightest))
+    if not lit:
+        return 1.0
+    mean = float(some.sum(dtype=np.int64)) / (3 * lit)
+    gain: float = min(bright / mean, 255 / float(brightest.max()), MOST_GAIN)
     return max(gain, 1.0)
 
 

@@ -53,6 +53,12 @@ class Level(BaseModel):
     fitted_on: str = ""
     ece: float | None = None
 
+    @property
+    def name(self) -> str:
+        """For people: ``face``, ``picture, up to 5 faces``, ``clip, up to 2 tracks``."""
+        what = "tracks" if self.kind == "clip" else "faces"
+        return self.kind if self.faces == 1 else f"{self.kind}, up to {self.faces} {what}"
+
 
 class TrainingSet(BaseModel):
     """One data set that a network was trained on."""
