@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from unmask.train.recipe import Recipe
 
 
+OURS = frozenset({"default", "demo", "own", "texture"})
+"""Packaged recipes that are no tutorial's."""
+
+
 def changed(recipe: Recipe, section: str = "schedule", **changes: Any) -> Recipe:
     """The recipe with other values in one of its sections, checked as if read from a file."""
     from unmask.train.recipe import Recipe

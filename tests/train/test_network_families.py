@@ -18,6 +18,7 @@ from unmask.base.errors import DataError
 from unmask.train.export import export_onnx, run_onnx
 from unmask.train.network import Classifier, build
 from unmask.train.network_recipe import NetworkRecipe
+from unmask.train.networks.pooling import Covariance
 
 pytestmark = pytest.mark.train
 
@@ -29,6 +30,12 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "same padding, two units": {"backbone": "tf_efficientnet_lite0", "head": {"outputs": 2}},
     "dense on N×h×w×C": {"backbone": "mambaout_femto", "head": DENSE},
     "dense on patch tokens": {"backbone": "vit_tiny_patch16_224", "head": {"dense": [16], "outputs": 2}},
+    "covariance of middle features": {"backbone": "mobilenetv2_050", "stride": 16, "head": {"pool": "covariance"}},
+    "covariance, deep, kinds": {
+        "backbone": "tf_efficientnet_lite0",
+        "stride": 8,
+        "head": {"pool": "covariance", "kinds": ["real/a", "fake/a/x", "real/b", "fake/b", "fake/self-blend"], **DENSE},
+    },
     "plain": {"cnn": {"widths": [8, 12], "convs": 2, "batch_norm": True}, "head": {"pool": "flatten", "dense": [8]}},
 }
 
@@ -44,8 +51,19 @@ def as_trained(network: nn.Module) -> None:
         if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
             nn.init.uniform_(module.running_var, 0.5, 2.0)
             nn.init.normal_(module.running_mean, std=0.2)
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d) and module.affine:
             nn.init.uniform_(module.weight, 0.7, 1.4)
             nn.init.normal_(module.bias, std=0.1)
+
+
+def around(maps: Tensor, reach: int = 2) -> Tensor:
+    """Each place the mean of those around it, all moved alike so that the map's mean stays."""
+    soft = torch.empty_like(maps)
+    for y in range(maps.shape[1]):
+        for x in range(maps.shape[2]):
+            square = maps[:, max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
+            soft[:, y, x] = square.mean((1, 2))
+    return soft + (maps - soft).mean((1, 2), keepdim=True)
 
 
 @pytest.fixture(scope="module", params=list(FAMILIES))
@@ -60,11 +78,13 @@ def test_it_starts_undecided(network: Classifier) -> None:
     labels = torch.tensor([0.0, 1.0] * 4)
     with torch.no_grad():
         for mode in (True, False):
-            logit, evidence = network.train(mode)(crops(8))
+            logit, beside = network.train(mode)(crops(8))
             assert logit.shape == (8,)
-            assert evidence.shape == (8, *network.backbone.shape[1:])
+            assert beside.shape[1:] == ((network.head.kinds,) if mode else network.backbone.shape[1:])
             loss = nn.functional.binary_cross_entropy_with_logits(logit, labels)
-            assert loss.item() == pytest.approx(math.log(2), abs=0.01)
+            odds = len(network.head.fakes) / max(1, len(network.head.reals))
+            even = math.log(2) if network.head.kinds == 0 else (2 * math.log1p(odds) - math.log(odds)) / 2
+            assert loss.item() == pytest.approx(even, abs=0.01)
 
 
 def test_the_map_is_hirescam_and_the_graph_agrees(network: Classifier, tmp_path: Path) -> None:
@@ -75,11 +95,18 @@ def test_the_map_is_hirescam_and_the_graph_agrees(network: Classifier, tmp_path:
     features = network.backbone(network.scale(crops(3))).detach().requires_grad_()
     logit, evidence = network.head(features)
     (slope,) = torch.autograd.grad(logit.sum(), features)
-    wanted = (features * slope).sum(1) * features.shape[2] * features.shape[3]
+    places = features.shape[2] * features.shape[3]
+    if isinstance(network.head.pool, Covariance):
+        # Of degree two in what differs from the mean: half of it, or the places would add up to twice the whole.
+        sharp = ((features - features.mean((2, 3), keepdim=True)) * slope).sum(1) * places / 2
+        wanted = around(sharp)
+        assert torch.allclose(wanted.mean((1, 2)), sharp.mean((1, 2)), rtol=1e-4, atol=1e-4)
+    else:
+        wanted = (features * slope).sum(1) * places
     scale = max(1.0, float(wanted.detach().abs().max()))
     assert float((evidence - wanted).abs().max()) <= 1e-4 * scale
     assert wanted.std() > 1e-3
-    if len(network.head.dense) == 1:
+    if len(network.head.dense) == 1 and not isinstance(network.head.pool, Covariance):
         bias = network.head.dense[0].bias
         assert torch.allclose(
             evidence.mean((1, 2)) + (bias[-1] - bias[0] if len(bias) == 2 else bias), logit, atol=1e-4
@@ -92,6 +119,46 @@ def test_the_map_is_hirescam_and_the_graph_agrees(network: Classifier, tmp_path:
             wanted_logit, wanted_map = network(crops(count))
         np.testing.assert_allclose(stored, wanted_logit.numpy(), atol=1e-4 * scale)
         np.testing.assert_allclose(stored_map, wanted_map.numpy(), atol=1e-3 * scale)
+
+
+def test_covariance_map_and_bias_are_the_logit_of_a_linear_head() -> None:
+    torch.manual_seed(0)
+    recipe = {"weights": "none", "stride": 16, "head": {"pool": "covariance"}}
+    network = build(NetworkRecipe.model_validate(recipe), SIZE).eval()
+    norm = network.head.pool.norm
+    nn.init.uniform_(norm.running_var, 0.5, 2.0)
+    nn.init.normal_(norm.running_mean, std=0.2)
+    nn.init.normal_(network.head.dense[0].weight, std=0.3)
+    with torch.no_grad():
+        logit, evidence = network(crops(5))
+        empty = network.head.dense[0](norm(torch.zeros(1, network.head.pool.width)))[0, 0]
+    assert logit.std() > 1e-3
+    assert torch.allclose(evidence.mean((1, 2)) + empty, logit, atol=1e-4)
+
+
+def test_features_are_cut_at_their_stride() -> None:
+    made = build(NetworkRecipe(backbone="resnet18", weights="none", stride=8, head={}), SIZE)
+    assert made.backbone.shape == (128, 8, 8)
+    whole = build(NetworkRecipe(backbone="resnet18", weights="none", head={}), SIZE)
+    assert set(made.backbone.state_dict()) < set(whole.backbone.state_dict()), "the same names, so weights fit"
+    made.backbone.load_state_dict({key: whole.backbone.state_dict()[key] for key in made.backbone.state_dict()})
+    picture = torch.rand(1, 3, SIZE, SIZE)
+    with torch.no_grad():
+        wanted = whole.eval().backbone.net.forward_intermediates(picture, indices=[2], intermediates_only=True)[0]
+        assert torch.equal(made.eval().backbone(picture), wanted)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"backbone": "resnet18", "stride": 7, "head": {}}, "no features of stride 7"),
+        ({"backbone": "resnet50", "head": {"pool": "covariance"}}, "2048 channels has 2,098,176 values"),
+    ],
+)
+def test_what_cannot_be_cut_or_paired_is_refused(told: dict[str, Any], words: str) -> None:
+    with pytest.raises(DataError, match=words) as caught:
+        build(NetworkRecipe.model_validate({"weights": "none", **told}), SIZE)
+    assert "network.stride" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(("backbone", "layout"), [("mambaout_femto", "NHWC"), ("vit_tiny_patch16_224", "tokens")])

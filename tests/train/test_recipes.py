@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from train_support import OURS
+
 pytest.importorskip("torch", reason="needs the extra [train]")
 
 import torch
@@ -16,7 +18,6 @@ from unmask.train.recipe import Recipe, load_recipe, packaged_recipes
 
 pytestmark = pytest.mark.train
 
-OURS = {"default", "demo", "own"}
 ALL = "all"
 
 INCEPTION_LAST_8 = [

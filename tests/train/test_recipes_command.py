@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from train_support import OURS
+
 pytest.importorskip("torch", reason="needs the extra [train]")
 
 import yaml
@@ -80,7 +82,7 @@ def test_the_examples_of_the_guide_are_recipes(tmp_path: Path) -> None:
 
 
 def test_tutorials_name_the_figure_they_answer_to(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in set(packaged_recipes()) - {"default", "demo", "own"}:
+    for name in set(packaged_recipes()) - OURS:
         main(["recipes", "show", name])
         text = capsys.readouterr().out
         told = next(line for line in text.splitlines() if line.startswith("# Published: "))

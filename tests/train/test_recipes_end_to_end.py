@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from train_support import OURS
+
 pytest.importorskip("torch", reason="needs the extra [train]")
 
 from unmask import Detector
@@ -71,7 +73,7 @@ def manifests(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return made
 
 
-@pytest.mark.parametrize("name", sorted(set(packaged_recipes()) - {"default", "demo", "own"}))
+@pytest.mark.parametrize("name", sorted(set(packaged_recipes()) - OURS))
 def test_trained_exported_analysed(name: str, manifests: dict[str, Manifest], pictures: Path, tmp_path: Path) -> None:
     from unmask.train.run import train
 

@@ -144,7 +144,7 @@ def test_frozen_norms_keep_their_statistics(recipe: Recipe, data: Manifest, tmp_
 def test_weights_of_the_labels_reach_the_loss(recipe: Recipe) -> None:
     told = changed(changed(recipe, smoothing=0.0), "network", head={"input_dropout": 0.0})
     crops = torch.randint(0, 256, (8, 32, 32, 3), dtype=torch.uint8)
-    labels = torch.tensor([0.0] * 6 + [1.0] * 2)
+    labels, none = torch.tensor([0.0] * 6 + [1.0] * 2), torch.full((8,), -1)
     torch.manual_seed(0)
     plain = module_of(told).eval()
     torch.manual_seed(0)
@@ -153,9 +153,9 @@ def test_weights_of_the_labels_reach_the_loss(recipe: Recipe) -> None:
         module.log = lambda *_, **__: None  # type: ignore[method-assign, assignment]
     logit, _ = plain.network(crops.permute(0, 3, 1, 2))
     each = torch.nn.functional.binary_cross_entropy_with_logits(logit, labels, reduction="none")
-    assert plain.training_step((crops, labels), 0).item() == pytest.approx(each.mean().item(), abs=1e-6)
+    assert plain.training_step((crops, labels, none), 0).item() == pytest.approx(each.mean().item(), abs=1e-6)
     both = (each[:6].mean() + each[6:].mean()) / 2
-    assert weighted.training_step((crops, labels), 0).item() == pytest.approx(both.item(), abs=1e-6)
+    assert weighted.training_step((crops, labels, none), 0).item() == pytest.approx(both.item(), abs=1e-6)
 
 
 def test_names_of_lightning_are_understood() -> None:

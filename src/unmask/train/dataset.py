@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,14 +12,17 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torch.utils.data import Sampler as TorchSampler
 
+from unmask.base.errors import DataError
 from unmask.data.blend import cross_blend, points_from_box, pose_key, self_blend
 from unmask.data.manifest import Manifest
 from unmask.train.augment import augment
 from unmask.train.cache import Region, RegionCache
 from unmask.train.recipe import Recipe
-from unmask.train.sampling import Batches, EpochSampler, Pick, Sampler
+from unmask.train.sampling import CROSS_BLEND, SELF_BLEND, Batches, EpochSampler, Pick, Sampler
 
 _DONORS = 6
+MADE = (SELF_BLEND, CROSS_BLEND)
+"""Kinds of fakes that are made of reals."""
 Key = tuple[int, int, int]
 """Step, place in the batch, side of the crop."""
 
@@ -80,14 +83,44 @@ class StepRange(TorchSampler[Key]):
         return self.steps
 
 
-class TrainingSet(Dataset[tuple[Tensor, float]]):
-    """Makes a sample from its key: pick, blend, vary, resize."""
+def kinds_of(manifest: Manifest, recipe: Recipe) -> list[int]:
+    """Number of the kind of each row in ``network.head.kinds``, the one with a method first; -1 where none names it.
 
-    def __init__(self, cache: RegionCache, sampler: Batches, recipe: Recipe) -> None:
-        self._cache, self._sampler, self._recipe = cache, sampler, recipe
+    Raises:
+        DataError: No row is of a kind that is named.
+    """
+    kinds = recipe.network.head.kinds if recipe.network.head else ()
+    numbers = {kind: number for number, kind in enumerate(kinds)}
+    rows = []
+    for label, source, method in manifest.table.select("label", "source", "method").iter_rows():
+        kind = f"{'fake' if label else 'real'}/{source}"
+        rows.append(numbers.get(f"{kind}/{method}", numbers.get(kind, -1)))
+    empty = [kind for kind, number in numbers.items() if number not in rows and kind.partition("/")[2] not in MADE]
+    if empty:
+        raise DataError(
+            f"network.head.kinds names {', '.join(empty)}, which the training data do not hold",
+            hint="Name them by the manifest's sources and methods",
+        )
+    return rows
+
+
+class TrainingSet(Dataset[tuple[Tensor, float, int]]):
+    """Makes a sample from its key: pick, blend, vary, resize.
+
+    Args:
+        cache: The rows' faces.
+        sampler: Says what comes when.
+        recipe: How it is varied.
+        kinds: Of each row, see :func:`kinds_of`.
+    """
+
+    def __init__(self, cache: RegionCache, sampler: Batches, recipe: Recipe, kinds: Sequence[int]) -> None:
+        self._cache, self._sampler, self._recipe, self._kinds = cache, sampler, recipe, kinds
+        named = recipe.network.head.kinds if recipe.network.head else ()
+        self._made = {made: named.index(f"fake/{made}") if f"fake/{made}" in named else -1 for made in MADE}
         self._last: tuple[int, list[Pick]] = (-1, [])
 
-    def __getitem__(self, key: Key) -> tuple[Tensor, float]:
+    def __getitem__(self, key: Key) -> tuple[Tensor, float, int]:
         step, place, size = key
         if self._last[0] != step:
             self._last = (step, self._sampler.batch(step, self._recipe.schedule.batch))
@@ -96,7 +129,8 @@ class TrainingSet(Dataset[tuple[Tensor, float]]):
         region = self._cache[pick.row]
         pixels = self._make(pick, region, rng)
         crop = augment(pixels, region.box, size, self._recipe.augment, rng)
-        return torch.from_numpy(crop), float(pick.label)
+        kind = self._kinds[pick.row] if pick.make == "as-is" else self._made[pick.make]
+        return torch.from_numpy(crop), float(pick.label), kind
 
     def _make(self, pick: Pick, region: Region, rng: np.random.Generator) -> NDArray[np.uint8]:
         if pick.make == "as-is":

@@ -31,7 +31,8 @@ class DetectorModule(L.LightningModule):
     """Trains ``network`` and keeps ``ema``, its weights averaged over the last steps, which is what is validated.
 
     The loss is the binary cross-entropy of one logit. A network with two units and a softmax is trained alike: as its
-    logit is the difference of the two, the binary cross-entropy of it is the cross-entropy of the two.
+    logit is the difference of the two, the binary cross-entropy of it is the cross-entropy of the two. Where the head
+    has kinds, their cross-entropy is added.
 
     Args:
         network: With its start weights.
@@ -156,17 +157,21 @@ class DetectorModule(L.LightningModule):
         self._unfreeze()
         torch.manual_seed(self.recipe.seed + 1000003 * self.global_step + self.global_rank)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
-        """Binary cross-entropy with smoothed labels; ``batch``: N×S×S×3 uint8, N labels."""
-        crops, labels = batch
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
+        """Binary cross-entropy with smoothed labels; ``batch``: N×S×S×3 uint8, N labels, N kinds (-1 = none)."""
+        crops, labels, kinds = batch
         # To float before the network: a compiled one read beyond the end of the uint8 tensor (torch 2.15, AVX-512).
-        logit, _ = self.network(crops.permute(0, 3, 1, 2).float())
+        logit, scores = self.network(crops.permute(0, 3, 1, 2).float())
         logit, target = logit.float(), labels.to(logit.device, torch.float32)
         smoothing = self.recipe.schedule.smoothing
         real, fake = self._weights
         loss = F.binary_cross_entropy_with_logits(
             logit, target * (1 - smoothing) + smoothing / 2, weight=target * fake + (1 - target) * real
         )
+        head = self.recipe.network.head
+        if head and head.kinds:
+            of_kinds = F.cross_entropy(scores.float(), kinds.to(scores.device), ignore_index=-1, reduction="sum")
+            loss = loss + of_kinds / len(kinds)
         with torch.no_grad():
             # Without smoothing and weights, so that it can be held against the loss of the validation.
             plain = F.binary_cross_entropy_with_logits(logit, target, reduction="sum")

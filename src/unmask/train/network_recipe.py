@@ -18,21 +18,37 @@ class HeadRecipe(_Strict):
 
     Attributes:
         pool: ``avg``: the mean over all places; ``flatten``: every place has weights of its own, so the crop's size is
-            fixed.
+            fixed; ``covariance``: how every two channels vary together over the places (second-order or bilinear
+            pooling), each value scaled to mean 0 and deviation 1 over the training.
         input_dropout: Behind the pooling.
         dense: Units of the dense layers before the output; each is followed by a ReLU.
         batch_norm: Between each dense layer and its ReLU.
         dropout: Behind each of these.
         outputs: 1: one unit, sigmoid; 2: two units (real, fake), softmax. The bundle's logit is the second minus the
             first, whose sigmoid is the softmax's second value: both are trained by the same loss.
+        kinds: In place of these, one unit for each kind of face: ``real/SOURCE``, ``fake/SOURCE`` or
+            ``fake/SOURCE/METHOD`` as the manifest names them, ``fake/self-blend``, ``fake/cross-blend``. The units'
+            softmax is over all kinds, the logit is that of all fake kinds together, and the loss is the cross-entropy
+            of the kinds added to that of real and fake: what tells a fake in one source need not hold in another.
     """
 
-    pool: Literal["avg", "flatten"] = "avg"
+    pool: Literal["avg", "flatten", "covariance"] = "avg"
     input_dropout: float = Field(default=0.0, ge=0, lt=1)
     dense: tuple[int, ...] = ()
     batch_norm: bool = False
     dropout: float = Field(default=0.0, ge=0, lt=1)
     outputs: Literal[1, 2] = 1
+    kinds: tuple[str, ...] = ()
+
+    @field_validator("kinds")
+    @classmethod
+    def _both(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        labels = [kind.partition("/")[0] for kind in kinds]
+        if kinds and (set(labels) != {"real", "fake"} or not all("/" in kind for kind in kinds)):
+            raise ValueError("kinds are real/SOURCE, fake/SOURCE or fake/SOURCE/METHOD, at least one of each label")
+        if len(set(kinds)) < len(kinds):
+            raise ValueError("a kind stands twice")
+        return kinds
 
     @field_validator("dense")
     @classmethod
@@ -71,6 +87,8 @@ class NetworkRecipe(_Strict):
         mean, std: Of red, green and blue, where white is 1; what the network gets is (crop / 255 - mean) / std. None
             takes what the weights were made with.
         drop_path: Stochastic depth of the last block.
+        stride: Pixels of the crop from one place of the features to the next. The head then reads the backbone's last
+            features of this stride, and what follows them is left out; None takes the last of all.
         head: See :class:`HeadRecipe`.
         cnn: See :class:`CnnRecipe`.
         module: ``package.module:name`` of a class or function that gives an ``nn.Module``; the folder the command is
@@ -87,6 +105,7 @@ class NetworkRecipe(_Strict):
     mean: Three | None = None
     std: Three | None = None
     drop_path: float = Field(default=0.05, ge=0, lt=1)
+    stride: int | None = Field(default=None, ge=1, le=64)
     head: HeadRecipe | None = None
     cnn: CnnRecipe | None = None
     module: str | None = None
@@ -114,6 +133,8 @@ class NetworkRecipe(_Strict):
                 raise ValueError("a module of your own has no known ImageNet weights: set weights to none or a file")
         elif self.arguments or self.map_layer:
             raise ValueError("arguments and map_layer go with module")
+        if self.stride and (self.head is None or self.cnn):
+            raise ValueError("stride goes with a backbone and a head")
         if self.cnn:
             if self.head is None:
                 raise ValueError("cnn needs a head")

@@ -22,7 +22,7 @@ from unmask.train import folder
 from unmask.train.alone import alone
 from unmask.train.bundle import make_bundle
 from unmask.train.cache import CropCache, RegionCache, Skipped, build_cache, build_crops, largest_face, others
-from unmask.train.dataset import ArraySet, StepRange, TrainingSet, label_weights, sampler_of
+from unmask.train.dataset import ArraySet, StepRange, TrainingSet, kinds_of, label_weights, sampler_of
 from unmask.train.fits import fingerprint, require_faces
 from unmask.train.folder import Keeper
 from unmask.train.metrics import ValidationRows
@@ -226,7 +226,7 @@ def _loaders(
         lambda: trainer.global_step, module.size_of, steps, recipe.schedule.batch, place.rank, place.world
     )
     training: DataLoader[Any] = DataLoader(
-        TrainingSet(data.regions, sampler, recipe),
+        TrainingSet(data.regions, sampler, recipe, kinds_of(data.training, recipe)),
         batch_sampler=batches,
         num_workers=workers,
         persistent_workers=workers > 0,

@@ -27,15 +27,19 @@ class Backbone(nn.Module):
         name: timm's name of it, with or without a tag (``resnet50.a1_in1k``).
         size: Side of the crops.
         drop_path: Stochastic depth of the last block, for families that have it.
+        stride: Pixels from one place of the features to the next: the last features of this stride are taken, and
+            what follows them is left out. None takes the last of all.
 
     Raises:
-        DataError: timm has no such network, it does not take crops of this size, or its features have no places.
+        DataError: timm has no such network, it does not take crops of this size, its features have no places, or none
+            have this stride.
     """
 
-    def __init__(self, name: str, size: int, drop_path: float = 0.0) -> None:
+    def __init__(self, name: str, size: int, drop_path: float = 0.0, stride: int | None = None) -> None:
         super().__init__()
         self.net = _create(name, size, drop_path)
         self.size = size
+        self.taken = _cut(self.net, name, stride) if stride else None
         self.layout: Layout = "NCHW"
         self.prefix = int(getattr(self.net, "num_prefix_tokens", 0))
         self.shape = self._probe(name, size)
@@ -50,7 +54,7 @@ class Backbone(nn.Module):
         ]
         self.net.eval()
         try:
-            given = self.net.forward_features(torch.zeros(1, 3, size, size))
+            given = self._features(torch.zeros(1, 3, size, size))
         except (RuntimeError, AssertionError, ValueError, TypeError, AttributeError, IndexError) as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise DataError(
@@ -65,7 +69,7 @@ class Backbone(nn.Module):
         _prune(self.net, "", ran, dropped)
         self.net.eval()
         try:
-            self.net.forward_features(torch.zeros(1, 3, size, size))
+            self._features(torch.zeros(1, 3, size, size))
         except (AttributeError, RuntimeError, TypeError):
             # Some families use a layer's weights without calling it (the attention of SwinV2, BEiT and EVA).
             for parent, key, child in dropped:
@@ -76,6 +80,8 @@ class Backbone(nn.Module):
     def _read(self, given: Any, name: str) -> tuple[int, int, int]:
         if not isinstance(given, Tensor):
             raise DataError(f"{name} gives several results ({type(given).__name__})", hint=NOT_SPATIAL)
+        if self.taken is not None:
+            return int(given.shape[1]), int(given.shape[2]), int(given.shape[3])
         width = int(self.net.num_features)
         shape = tuple(int(side) for side in given.shape[1:])
         if len(shape) == 3 and str(getattr(self.net, "output_fmt", "NCHW")).endswith("NHWC") and shape[2] == width:
@@ -106,12 +112,30 @@ class Backbone(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """N×C×h×w features of N×3×S×S normalised pictures."""
-        features = self.net.forward_features(pictures)
+        features = self._features(pictures)
         if self.layout == "NHWC":
             return features.permute(0, 3, 1, 2)
         if self.layout == "tokens":
             return features[:, self.prefix :].transpose(1, 2).unflatten(2, self.shape[1:])
         return features
+
+    def _features(self, pictures: Tensor) -> Any:
+        if self.taken is None:
+            return self.net.forward_features(pictures)
+        (features,) = self.net.forward_intermediates(
+            pictures, indices=self.taken, stop_early=True, output_fmt="NCHW", intermediates_only=True
+        )
+        return features
+
+
+def _cut(net: Any, name: str, stride: int) -> list[int]:
+    """Number of the last features of a stride, as ``forward_intermediates`` takes it; what follows is dropped."""
+    strides = [int(stage["reduction"]) for stage in getattr(net, "feature_info", [])]
+    if stride not in strides or not hasattr(net, "prune_intermediate_layers"):
+        known = ", ".join(map(str, dict.fromkeys(strides))) or "none that can be told apart"
+        raise DataError(f"{name} has no features of stride {stride}", hint=f"It has {known}: set network.stride")
+    last = len(strides) - 1 - strides[::-1].index(stride)
+    return list(net.prune_intermediate_layers([last]))
 
 
 def _create(name: str, size: int, drop_path: float) -> Any:

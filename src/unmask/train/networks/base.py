@@ -31,7 +31,8 @@ class Network(nn.Module):
 
         Returns:
             logit: N; above 0 = fake.
-            map: N×h×w in logits; where the logit comes from.
+            map: N×h×w in logits; where the logit comes from. In training mode of a head with kinds their scores,
+                N×kinds, instead.
         """
         raise NotImplementedError
 

@@ -52,7 +52,7 @@ class Classifier(Scaled):
         if recipe.cnn:
             self.backbone = PlainCnn(recipe.cnn.widths, recipe.cnn.convs, recipe.cnn.batch_norm, size)
         else:
-            self.backbone = Backbone(recipe.backbone, size, recipe.drop_path)
+            self.backbone = Backbone(recipe.backbone, size, recipe.drop_path, recipe.stride)
         self.head = Head.of(recipe.head, self.backbone.shape)
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from unmask.train.network_recipe import HeadRecipe
+from unmask.train.networks.pooling import Average, Covariance, Flatten
+
+Pool = Average | Flatten | Covariance
 
 _START = 1e-3
 
@@ -25,65 +28,91 @@ class Head(nn.Module):
     on which ReLUs are open.
 
     Args:
-        pool: ``avg`` or ``flatten``.
+        pool: One of ``networks/pooling.py``.
         layers: Dense layers, each with a normalisation (or None) behind it and then a ReLU; the last one is the output
             with one unit (its value is the logit) or two (real, fake: the logit is their difference, whose sigmoid is
-            the second value of their softmax).
+            the second value of their softmax), or with one for each of ``fake``.
         dropout: Before each dense layer but the first, ``input_dropout`` before the first.
+        fake: For each unit of the output whether its kind is fake. The logit is that of all fake kinds together.
     """
+
+    fakes: Tensor
+    reals: Tensor
 
     def __init__(
         self,
-        pool: str,
+        pool: Pool,
         layers: list[tuple[nn.Linear, nn.Module | None]],
         input_dropout: float = 0.0,
         dropout: float = 0.0,
+        fake: tuple[bool, ...] = (),
     ) -> None:
         super().__init__()
         self.pool = pool
+        self.kinds = len(fake)
+        for name, label in (("reals", False), ("fakes", True)):
+            units = [unit for unit, one in enumerate(fake) if one == label]
+            self.register_buffer(name, torch.tensor(units, dtype=torch.long), persistent=False)
         self.dense = nn.ModuleList(linear for linear, _ in layers)
         self.norms = nn.ModuleList(norm or nn.Identity() for _, norm in layers[:-1])
         self.drops = nn.ModuleList(nn.Dropout(dropout if place else input_dropout) for place in range(len(layers)))
 
     @classmethod
     def of(cls, recipe: HeadRecipe, shape: tuple[int, int, int]) -> Head:
-        """A new head for features C×h×w."""
-        channels, high, wide = shape
-        width = channels if recipe.pool == "avg" else channels * high * wide
+        """A new head for features C×h×w.
+
+        Raises:
+            DataError: They have too many channels for the pooling.
+        """
+        pool = _pool(recipe.pool, shape)
+        width = pool.width
         layers: list[tuple[nn.Linear, nn.Module | None]] = []
         for units in recipe.dense:
             layers.append(_dense(width, units, recipe.batch_norm))
             width = units
-        output = nn.Linear(width, recipe.outputs)
+        output = nn.Linear(width, len(recipe.kinds) or recipe.outputs)
         # Start values of several units give a first loss far from ln 2, which wrecks the first steps.
         nn.init.normal_(output.weight, std=_START / math.sqrt(width))
         nn.init.zeros_(output.bias)
-        return cls(recipe.pool, [*layers, (output, None)], recipe.input_dropout, recipe.dropout)
+        fake = tuple(kind.startswith("fake/") for kind in recipe.kinds)
+        return cls(pool, [*layers, (output, None)], recipe.input_dropout, recipe.dropout, fake)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Logit N and map N×h×w of features N×C×h×w.
 
-        In training mode the map is zero: nobody looks at it, and batch norms tie the crops of a batch together.
+        In training mode scores N×kinds stand in the place of the map: nobody looks at it then, and batch norms tie the
+        crops of a batch together.
         """
-        x = features.mean((2, 3)) if self.pool == "avg" else features.flatten(1)
-        opened: list[Tensor] = []
+        units, opened = self.units(self.pool(features))
+        logit = self.logit(units)
+        return logit, units[:, : self.kinds].float() if self.training else self._map(features, units, opened)
+
+    def units(self, pooled: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The output's units N×M of pooled features N×width, and what came to each ReLU."""
+        x, opened = pooled, []
         for place, dense in enumerate(self.dense):
             x = dense(self.drops[place](x))
             if place < len(self.norms):
                 x = self.norms[place](x)
                 opened.append(x)
                 x = torch.relu(x)
-        # Two units become one by their difference: softmax of (a, b) at b is the sigmoid of b - a.
-        logit = (x[:, -1] - x[:, 0] if x.shape[1] == 2 else x[:, 0]).float()
-        if self.training:
-            return logit, features.new_zeros((features.shape[0], *features.shape[2:])).float()
-        return logit, self._map(features, opened)
+        return x, opened
 
-    def _map(self, features: Tensor, opened: list[Tensor]) -> Tensor:
-        output = cast(nn.Linear, self.dense[-1])
-        weight = output.weight
-        # 1×width; grows to N×width where a ReLU makes it depend on the crop.
-        slope = (weight[-1] - weight[0] if weight.shape[0] == 2 else weight[0]).unsqueeze(0)
+    def logit(self, units: Tensor) -> Tensor:
+        """Logit N of the output's units N×M."""
+        if self.kinds:
+            return (units[:, self.fakes].logsumexp(1) - units[:, self.reals].logsumexp(1)).float()
+        # Two units become one by their difference: softmax of (a, b) at b is the sigmoid of b - a.
+        return (units[:, -1] - units[:, 0] if units.shape[1] == 2 else units[:, 0]).float()
+
+    def _map(self, features: Tensor, units: Tensor, opened: list[Tensor]) -> Tensor:
+        weight = cast(nn.Linear, self.dense[-1]).weight
+        # 1×width; N×width where kinds or a ReLU make it depend on the crop.
+        if self.kinds:
+            slope = units[:, self.fakes].softmax(1) @ weight[self.fakes]
+            slope = slope - units[:, self.reals].softmax(1) @ weight[self.reals]
+        else:
+            slope = (weight[-1] - weight[0] if weight.shape[0] == 2 else weight[0]).unsqueeze(0)
         for place in reversed(range(len(opened))):
             slope = slope * (opened[place] > 0).to(slope.dtype)
             norm = self.norms[place]
@@ -91,11 +120,13 @@ class Head(nn.Module):
                 spread = torch.rsqrt(cast(Tensor, norm.running_var) + norm.eps)
                 slope = slope * (spread if norm.weight is None else spread * norm.weight)
             slope = slope @ cast(nn.Linear, self.dense[place]).weight
-        positions = features.shape[2] * features.shape[3]
-        if self.pool == "avg":
-            # The gradient at a position is the slope over the number of positions, by which HiResCAM is multiplied.
-            return (features * slope[:, :, None, None]).sum(1).float()
-        return (features * slope.unflatten(1, features.shape[1:])).sum(1).float() * positions
+        return self.pool.spread(features, slope).float()
+
+
+def _pool(name: str, shape: tuple[int, int, int]) -> Pool:
+    if name == "avg":
+        return Average(shape[0])
+    return Flatten(*shape) if name == "flatten" else Covariance(shape[0])
 
 
 def _dense(width: int, units: int, batch_norm: bool) -> tuple[nn.Linear, nn.Module | None]:

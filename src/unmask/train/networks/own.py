@@ -15,6 +15,7 @@ from unmask.base.errors import DataError
 from unmask.train.network_recipe import NetworkRecipe
 from unmask.train.networks.classifier import Scaled
 from unmask.train.networks.head import Head
+from unmask.train.networks.pooling import Average, Flatten
 
 _PROBES, _SAME = 4, 1e-3
 _RETURNS = "It returns logits N, N×1 or N×2 (real, fake), or (logits, map N×h×w)"
@@ -137,8 +138,9 @@ class Own(Scaled):
         if features is None or not layers:
             raise refusal
         width = layers[0][0].in_features
-        positions = features.shape[2] * features.shape[3]
-        pool = {features.shape[1]: "avg", features.shape[1] * positions: "flatten"}.get(width)
+        channels, high, wide = features.shape[1:]
+        pools = (Average(channels), Flatten(channels, high, wide))
+        pool = next((pool for pool in pools if pool.width == width), None)
         if pool is None:
             raise refusal
         head = Head(pool, layers)

@@ -1,0 +1,116 @@
+"""From features with places to one vector, and from a slope on that vector back to the places."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from unmask.base.errors import DataError
+
+MOST_CHANNELS = 512
+"""More would give the covariance over 131,328 values."""
+
+AROUND = 5
+"""Side of the square of places that a place of the covariance's map is the mean of."""
+
+
+class Average(nn.Module):
+    """The mean over all places."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.width = channels
+
+    def forward(self, features: Tensor) -> Tensor:
+        """N×width of features N×C×h×w."""
+        return features.mean((2, 3))
+
+    def spread(self, features: Tensor, slope: Tensor) -> Tensor:
+        """What each place adds to ``slope`` times the vector: N×h×w, whose mean is that sum.
+
+        Args:
+            features: N×C×h×w.
+            slope: 1×width or N×width.
+        """
+        # The gradient at a place is the slope over the number of places, by which HiResCAM is multiplied.
+        return (features * slope[:, :, None, None]).sum(1)
+
+
+class Flatten(nn.Module):
+    """Every channel of every place."""
+
+    def __init__(self, channels: int, high: int, wide: int) -> None:
+        super().__init__()
+        self.width = channels * high * wide
+
+    def forward(self, features: Tensor) -> Tensor:
+        """N×width of features N×C×h×w."""
+        return features.flatten(1)
+
+    def spread(self, features: Tensor, slope: Tensor) -> Tensor:
+        """See :meth:`Average.spread`."""
+        _, _, high, wide = features.shape
+        return (features * slope.unflatten(1, features.shape[1:])).sum(1) * (high * wide)
+
+
+class Covariance(nn.Module):
+    """How every two channels vary together over the places, scaled to mean 0 and deviation 1 over the training.
+
+    What a mean forgets is texture: which traces occur at the same place. A generator's pictures differ from photographs
+    in it even in the features of a network that has never seen one. Sources: Lin, RoyChowdhury, Maji, "Bilinear CNN
+    Models for Fine-grained Visual Recognition", 2015; for generated faces, Liu, Qi, Torr, "Global Texture Enhancement
+    for Fake Face Detection in the Wild", 2020.
+
+    Args:
+        channels: C; the vector has C (C + 1) / 2 values.
+
+    Raises:
+        DataError: There are more than :data:`MOST_CHANNELS`.
+    """
+
+    pairs: Tensor
+    share: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        if channels > MOST_CHANNELS:
+            raise DataError(
+                f"the covariance of {channels} channels has {channels * (channels + 1) // 2:,} values",
+                hint=f"Set network.stride to one with at most {MOST_CHANNELS} channels, or name a smaller backbone",
+            )
+        self.width = channels * (channels + 1) // 2
+        self.norm = nn.BatchNorm1d(self.width, affine=False)
+        rows, columns = torch.triu_indices(channels, channels)
+        self.register_buffer("pairs", rows * channels + columns, persistent=False)
+        # Off the diagonal a value of the vector stands for two of the matrix.
+        places = torch.empty(channels, channels, dtype=torch.long)
+        places[rows, columns] = places[columns, rows] = torch.arange(self.width)
+        self.register_buffer("places", places.flatten(), persistent=False)
+        self.register_buffer("share", torch.eye(channels).flatten() * 0.5 + 0.5, persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """N×width of features N×C×h×w."""
+        centred = _centred(features)
+        covariance = centred @ centred.transpose(1, 2) / centred.shape[2]
+        return self.norm(covariance.flatten(1)[:, self.pairs])
+
+    def spread(self, features: Tensor, slope: Tensor) -> Tensor:
+        """See :meth:`Average.spread`; it is the sum but for what scaling took off, which is the same for every crop.
+
+        One place says little of how channels vary together: each gets the mean of the places around it.
+        """
+        scaled = slope * torch.rsqrt(cast(Tensor, self.norm.running_var) + self.norm.eps)
+        channels = features.shape[1]
+        form = (scaled[:, cast(Tensor, self.places)] * self.share).unflatten(1, (channels, channels))
+        centred = _centred(features)
+        sharp = ((form @ centred) * centred).sum(1).unflatten(1, features.shape[2:])
+        soft = F.avg_pool2d(sharp.unsqueeze(1), AROUND, 1, AROUND // 2, count_include_pad=False).squeeze(1)
+        return soft + (sharp - soft).mean((1, 2), keepdim=True)
+
+
+def _centred(features: Tensor) -> Tensor:
+    places = features.flatten(2).float()
+    return places - places.mean(2, keepdim=True)
