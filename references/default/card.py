@@ -58,7 +58,7 @@ def main() -> None:
         write_card(json.loads(FIGURES.read_text(encoding="utf-8")))
         return
     manifest = join(Manifest.read(file) for file in given.data)
-    run = stages.training_run(given.run)
+    run = stages.training_run(given.run, given.beside)
     if given.kept:
         run["kept"] = given.kept
     crop = CropSpec(**run["recipe"]["crop"]) if run else CropSpec(**yaml.safe_load(given.crop))
@@ -126,6 +126,7 @@ def arguments() -> argparse.Namespace:
         default=[],
         help="run folder of the training; once a stage, in order",
     )
+    parser.add_argument("--beside", type=Path, action="append", default=[], help="run of a network joined with that")
     parser.add_argument("--kept", help="which weights the graph holds, where not the best of the last run")
     parser.add_argument("--crop", default="{faces: default, margin: 1.3, size: 224}", help="crop where no run is given")
     parser.add_argument("--faces", default="card", help="card: found anew as `unmask analyze` does; or manifest")

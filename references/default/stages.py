@@ -85,11 +85,12 @@ def scored(bundle: Path, manifest: Manifest, split: str, faces: str, cache: Path
 def make_card(run: dict[str, Any], manifest: Manifest, calibration: Calibration, crop: CropSpec, version: str) -> Card:
     """The card without figures."""
     level = Level(kind="face", thresholds=Thresholds(likely_real=0.5, likely_fake=0.5))
-    backbone = run.get("recipe", {}).get("network", {}).get("backbone", "not recorded")
     card = Card(
         name="unmask-default",
         version=version,
-        architecture=f"{backbone}; evidence maps at stride 16 and 32, added; logit = mean of the map + bias",
+        architecture="; and beside it ".join(_in_words(one["recipe"]["network"]) for one in [run, *run["beside"]])
+        if run
+        else "not recorded",
         crop=crop,
         levels=[level],
         training=training_sets(manifest),
@@ -99,6 +100,16 @@ def make_card(run: dict[str, Any], manifest: Manifest, calibration: Calibration,
         created=datetime.now(UTC).date().isoformat(),
     )
     return with_calibration(card, calibration, domain=DOMAIN)
+
+
+def _in_words(network: dict[str, Any]) -> str:
+    head = network.get("head")
+    if head is None:
+        return f"{network['backbone']}, evidence maps at stride 16 and 32, added; logit = mean of the map + bias"
+    upto = f" up to stride {network['stride']}" if network.get("stride") else ""
+    units = f"{len(head['kinds'])} kinds of faces" if head.get("kinds") else f"{head['outputs']} units"
+    dense = "".join(f"{width} units, " for width in head["dense"])
+    return f"{network['backbone']}{upto}, {head['pool']} pooling, {dense}{units}"
 
 
 def training_sets(manifest: Manifest) -> list[TrainingSet]:
@@ -116,13 +127,22 @@ def training_sets(manifest: Manifest) -> list[TrainingSet]:
     ]
 
 
-def training_run(folders: Sequence[Path]) -> dict[str, Any]:
-    """What the run folders of a training say: the last one, the stages before it in order under ``before``."""
+def training_run(folders: Sequence[Path], beside: Sequence[Path]) -> dict[str, Any]:
+    """What the run folders of a training say.
+
+    Args:
+        folders: Stages of one network: the last one is what is told, with those before it in order under ``before``.
+        beside: Of networks that were joined with it, under ``beside``.
+    """
     runs = [_stage(folder) for folder in folders]
+    others = [_stage(folder) for folder in beside]
+    # A path of the machine it was trained on says nothing to anybody else.
     for later in runs[1:]:
-        # A path of the machine it was trained on says nothing to anybody else.
         later["recipe"]["network"]["weights"] = "the last weights of the stage before"
-    return {**runs[-1], "before": runs[:-1]} if runs else {}
+    for other in others:
+        if other["recipe"]["network"]["weights"] not in ("imagenet", "none"):
+            other["recipe"]["network"]["weights"] = "of head.py"
+    return {**runs[-1], "before": runs[:-1], "beside": others} if runs else {}
 
 
 def _stage(folder: Path) -> dict[str, Any]:
