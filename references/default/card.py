@@ -57,6 +57,8 @@ def main() -> None:
     if given.write:
         write_card(json.loads(FIGURES.read_text(encoding="utf-8")))
         return
+    if given.beside and not given.run:
+        raise SystemExit("--beside goes with --run")
     manifest = join(Manifest.read(file) for file in given.data)
     run = stages.training_run(given.run, given.beside)
     if given.kept:

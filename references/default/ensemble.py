@@ -4,7 +4,8 @@
 
 The looks may be of one network (test-time augmentation) or of several. The first graph says how large the crops are;
 the others get them reduced to their own side, and mirrored, left for right, where it says so. Maps are laid on the grid
-of the first so that their means stay what they are: ``logit = mean of the map + bias`` holds for the sum as for each.
+of the first so that their means stay what they are: ``logit = mean of the map + bias`` holds for the sum where it holds
+for each.
 Weights that several looks share are stored once. What is taken is chosen on validation rows (`card.py --val`).
 """
 

@@ -85,6 +85,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=14, help="passes over their features")
     given = parser.parse_args()
     recipe = load_recipe(given.recipe)
+    if given.samples < max(BATCH, recipe.schedule.batch):
+        parser.error(f"--samples must be at least {max(BATCH, recipe.schedule.batch)}")
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(usable_cpus())
     network = build(recipe.network, recipe.crop.size).eval()

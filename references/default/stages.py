@@ -88,9 +88,7 @@ def make_card(run: dict[str, Any], manifest: Manifest, calibration: Calibration,
     card = Card(
         name="unmask-default",
         version=version,
-        architecture="; and beside it ".join(_in_words(one["recipe"]["network"]) for one in [run, *run["beside"]])
-        if run
-        else "not recorded",
+        architecture=_in_words(run),
         crop=crop,
         levels=[level],
         training=training_sets(manifest),
@@ -102,14 +100,14 @@ def make_card(run: dict[str, Any], manifest: Manifest, calibration: Calibration,
     return with_calibration(card, calibration, domain=DOMAIN)
 
 
-def _in_words(network: dict[str, Any]) -> str:
-    head = network.get("head")
-    if head is None:
-        return f"{network['backbone']}, evidence maps at stride 16 and 32, added; logit = mean of the map + bias"
-    upto = f" up to stride {network['stride']}" if network.get("stride") else ""
-    units = f"{len(head['kinds'])} kinds of faces" if head.get("kinds") else f"{head['outputs']} units"
-    dense = "".join(f"{width} units, " for width in head["dense"])
-    return f"{network['backbone']}{upto}, {head['pool']} pooling, {dense}{units}"
+def _in_words(run: dict[str, Any]) -> str:
+    from unmask.train.bundle import in_words
+    from unmask.train.network_recipe import NetworkRecipe
+
+    if not run:
+        return "not recorded"
+    networks = [NetworkRecipe.model_validate(one["recipe"]["network"]) for one in [run, *run["beside"]]]
+    return "; and beside it ".join(map(in_words, networks))
 
 
 def training_sets(manifest: Manifest) -> list[TrainingSet]:
@@ -141,7 +139,7 @@ def training_run(folders: Sequence[Path], beside: Sequence[Path]) -> dict[str, A
         later["recipe"]["network"]["weights"] = "the last weights of the stage before"
     for other in others:
         if other["recipe"]["network"]["weights"] not in ("imagenet", "none"):
-            other["recipe"]["network"]["weights"] = "of head.py"
+            other["recipe"]["network"]["weights"] = "those of a file"
     return {**runs[-1], "before": runs[:-1], "beside": others} if runs else {}
 
 

@@ -99,6 +99,21 @@ def test_the_head_stays_as_it_was(graph: Path, data: Manifest, recipe: Recipe, t
     assert any(tensor.data_type == onnx.TensorProto.INT8 for tensor in kept.values())
 
 
+def test_a_normalised_and_pooled_head_stays_too(data: Manifest, recipe: Recipe, tmp_path: Path) -> None:
+    """onnxruntime makes one layer of a dense one and its batch norm, under a name of its own."""
+    head = {"pool": "covariance", "dense": [16], "batch_norm": True, "kinds": ["real/a", "fake/a", "fake/b"]}
+    told = NetworkRecipe.model_validate({"weights": "none", "cnn": recipe.network.cnn.model_dump(), "head": head})
+    network = build(told, 64).eval()
+    nn.init.normal_(network.head.dense[-1].weight)
+    export_onnx(network, tmp_path / "graph.onnx", 64)
+    compress.compress(tmp_path / "graph.onnx", tmp_path / "small.onnx", "int8", data, recipe.crop)
+    stored = onnx.load(tmp_path / "small.onnx").graph.initializer
+    of_head = [tensor.data_type for tensor in stored if sorted(tensor.dims) in ([3, 16], [16, 32 * 33 // 2])]
+    assert len(of_head) >= 2
+    assert onnx.TensorProto.INT8 not in of_head
+    assert onnx.TensorProto.INT8 in {tensor.data_type for tensor in stored}
+
+
 OWN = """
 import torch
 from torch import nn

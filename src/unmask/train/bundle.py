@@ -106,20 +106,26 @@ def _pack(graph: Path, manifest: Manifest, recipe: Recipe, out: Path) -> str:
 
 def architecture(recipe: Recipe) -> str:
     """The network in words, for the card, with the terms of its start weights."""
-    return f"{_network(recipe.network)}{_start(recipe.network)}"
+    return f"{in_words(recipe.network)}{_start(recipe.network)}"
 
 
-def _network(network: NetworkRecipe) -> str:
+_POOLS = {"avg": "average pooling", "flatten": "flattened", "covariance": "covariance pooling"}
+
+
+def in_words(network: NetworkRecipe) -> str:
+    """Backbone, head and evidence map."""
     if network.two_maps:
         return f"{network.backbone}; evidence maps at stride 16 and 32, added; logit = mean of the map + bias"
     if network.module is not None:
         return f"{network.module}, a network of the user's own; {_map_of(network)}"
     head = network.head or HeadRecipe()
-    widths = [*head.dense, head.outputs]
+    widths = "-".join(map(str, [*head.dense, len(head.kinds) or head.outputs]))
     body = f"plain CNN {'-'.join(map(str, network.cnn.widths))}" if network.cnn else network.backbone
-    pooled = "average pooling" if head.pool == "avg" else "flattened"
-    map_is = "class-activation map" if not head.dense else "HiResCAM"
-    return f"{body}; {pooled}; dense {'-'.join(map(str, widths))}; evidence map: {map_is}"
+    upto = f" up to stride {network.stride}" if network.stride else ""
+    kinds = ", a unit for each kind of face" if head.kinds else ""
+    linear = head.pool != "covariance" and not head.dense and not head.kinds
+    map_is = "class-activation map" if linear else "HiResCAM" if head.pool != "covariance" else "local covariance"
+    return f"{body}{upto}; {_POOLS[head.pool]}; dense {widths}{kinds}; evidence map: {map_is}"
 
 
 def _start(network: NetworkRecipe) -> str:

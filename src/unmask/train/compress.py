@@ -206,12 +206,18 @@ def head_nodes(graph: onnx.GraphProto) -> set[str]:
     """Names of the nodes that are to stay as they are: what stands on the backbone, in whatever network.
 
     These are the last convolutions or dense layers on each way to ``logit``; what serves the map alone; and, as the
-    exporter names nodes by the path of their module, all of our own heads, whose dense layers are several.
+    exporter names nodes by the path of their module, all of our own heads, whose dense layers are several (with what
+    stands behind a node of theirs: one that onnxruntime made of two has another name).
     """
     last = {node.name for node in _before(graph, "logit", past=False) if node.op_type in _QUANTISED}
     needed = {node.output[0] for node in _before(graph, "logit", past=True)}
     aside = {node.name for node in graph.node if node.output[0] not in needed}
     ours = {node.name for node in graph.node if node.name.startswith(_HEADS)}
+    reached: set[str] = set()
+    for node in graph.node:
+        if node.name in ours or reached.intersection(node.input):
+            reached.update(node.output)
+            ours.add(node.name)
     return {name for name in last | aside | ours if name}
 
 

@@ -165,13 +165,12 @@ class DetectorModule(L.LightningModule):
         logit, target = logit.float(), labels.to(logit.device, torch.float32)
         smoothing = self.recipe.schedule.smoothing
         real, fake = self._weights
-        loss = F.binary_cross_entropy_with_logits(
-            logit, target * (1 - smoothing) + smoothing / 2, weight=target * fake + (1 - target) * real
-        )
+        weight = target * fake + (1 - target) * real
+        loss = F.binary_cross_entropy_with_logits(logit, target * (1 - smoothing) + smoothing / 2, weight=weight)
         head = self.recipe.network.head
         if head and head.kinds:
-            of_kinds = F.cross_entropy(scores.float(), kinds.to(scores.device), ignore_index=-1, reduction="sum")
-            loss = loss + of_kinds / len(kinds)
+            kinds = kinds.to(scores.device)
+            loss = loss + (F.cross_entropy(scores.float(), kinds, ignore_index=-1, reduction="none") * weight).mean()
         with torch.no_grad():
             # Without smoothing and weights, so that it can be held against the loss of the validation.
             plain = F.binary_cross_entropy_with_logits(logit, target, reduction="sum")
@@ -305,7 +304,10 @@ class DetectorModule(L.LightningModule):
                 self._freeze_norms()
 
     def _freeze_norms(self) -> None:
-        norms = (name for name, module in self.network.named_modules() if isinstance(module, _NormBase))
+        norms = {name for name, module in self.network.named_modules() if isinstance(module, _NormBase)}
+        if self.recipe.network.weights in ("imagenet", "none"):
+            # Those of a new head know nothing yet.
+            norms -= {name for name in norms if freeze.is_head(self.network, name)}
         self.network.frozen_norms = frozenset(norms)
         self.network.train(self.network.training)
 

@@ -29,7 +29,8 @@ class HeadRecipe(_Strict):
         kinds: In place of these, one unit for each kind of face: ``real/SOURCE``, ``fake/SOURCE`` or
             ``fake/SOURCE/METHOD`` as the manifest names them, ``fake/self-blend``, ``fake/cross-blend``. The units'
             softmax is over all kinds, the logit is that of all fake kinds together, and the loss is the cross-entropy
-            of the kinds added to that of real and fake: what tells a fake in one source need not hold in another.
+            of the kinds added to that of real and fake: what tells a fake in one source need not hold in another. Rows
+            and blends that no kind names have the loss of real and fake alone.
     """
 
     pool: Literal["avg", "flatten", "covariance"] = "avg"

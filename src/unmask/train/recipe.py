@@ -145,11 +145,12 @@ class ScheduleRecipe(_Strict):
             after every ``lr_every`` validations; ``constant``. None falls below ``final_lr`` times ``lr``.
         weight_decay: Of weights with two or more dimensions.
         clip: Largest norm of the gradient; 0 leaves it alone.
-        smoothing: Label smoothing: targets are ``smoothing / 2`` and ``1 - smoothing / 2``.
+        smoothing: Label smoothing: targets are ``smoothing / 2`` and ``1 - smoothing / 2``; of kinds they stay 0 and 1.
         ema: Decay of the averaged weights, which are the ones evaluated and exported; 0 takes the weights themselves.
         unfreeze: (at, what) pairs, ``at`` rising: from then on ``all``, ``head`` or ``last-N-convs`` is trained, the
             rest frozen, batch norms with it. ``at`` below 1 is a part of the schedule, from 1 on a number of epochs.
-        freeze_norms: Batch norms use and keep the statistics that they start with.
+        freeze_norms: Batch norms use and keep the statistics that they start with; those of a head without start
+            weights do not.
         epoch_samples: Pictures between two validations.
         checkpoint_minutes: Time between two checkpoints.
         monitor: What the best validation is chosen by, and ``patience`` and ``plateau`` go by: ``score`` (of

@@ -127,6 +127,7 @@ def train(
         try_network(network, recipe, export=place.rank == 0)
         data = _read(manifest, recipe, cache or out / "cache", place, say)
         sampler = sampler_of(data.training, recipe)
+        kinds = kinds_of(data.training, recipe)
         recipe = recipe.for_rows(len(sampler))
         if place.rank == 0:
             folder.open_folder(out, recipe, resume, fingerprint(manifest))
@@ -143,7 +144,7 @@ def train(
         )
         steps = max(1, min(recipe.schedule.epoch_samples // recipe.schedule.batch, recipe.steps))
         trainer = make_trainer(recipe, out, steps, place, bar)
-        loaders = _loaders(data, sampler, recipe, module, trainer, steps, place, workers)
+        loaders = _loaders(data, sampler, kinds, recipe, module, trainer, steps, place, workers)
         say(
             f"{len(data.training)} training faces, {len(data.validation)} validation faces, "
             f"{recipe.steps} steps of {recipe.schedule.batch}"
@@ -215,6 +216,7 @@ def _rows(manifest: Manifest, kept: list[int]) -> Manifest:
 def _loaders(
     data: _Data,
     sampler: Batches,
+    kinds: list[int],
     recipe: Recipe,
     module: DetectorModule,
     trainer: L.Trainer,
@@ -226,7 +228,7 @@ def _loaders(
         lambda: trainer.global_step, module.size_of, steps, recipe.schedule.batch, place.rank, place.world
     )
     training: DataLoader[Any] = DataLoader(
-        TrainingSet(data.regions, sampler, recipe, kinds_of(data.training, recipe)),
+        TrainingSet(data.regions, sampler, recipe, kinds),
         batch_sampler=batches,
         num_workers=workers,
         persistent_workers=workers > 0,

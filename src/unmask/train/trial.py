@@ -56,8 +56,8 @@ def _try_sizes(network: Network, recipe: Recipe) -> None:
 
 
 def _known(recipe: Recipe) -> bool:
-    """Whether a packaged recipe has this backbone, or the blocks of our own plain network."""
-    if recipe.network.module is not None:
+    """Whether a packaged recipe has this backbone as a whole, or the blocks of our own plain network."""
+    if recipe.network.module is not None or recipe.network.stride:
         return False
     if recipe.network.cnn is not None:
         return True

@@ -80,21 +80,15 @@ class Backbone(nn.Module):
     def _read(self, given: Any, name: str) -> tuple[int, int, int]:
         if not isinstance(given, Tensor):
             raise DataError(f"{name} gives several results ({type(given).__name__})", hint=NOT_SPATIAL)
-        if self.taken is not None:
-            return int(given.shape[1]), int(given.shape[2]), int(given.shape[3])
-        width = int(self.net.num_features)
         shape = tuple(int(side) for side in given.shape[1:])
+        if self.taken is not None:
+            return self._places(name, *shape)
+        width = int(self.net.num_features)
         if len(shape) == 3 and str(getattr(self.net, "output_fmt", "NCHW")).endswith("NHWC") and shape[2] == width:
             self.layout = "NHWC"
             return shape[2], shape[0], shape[1]
         if len(shape) == 3 and (shape[0] == width or shape[2] != width):
-            high, wide = shape[1:]
-            if high * wide > 1:
-                return shape[0], high, wide
-            raise DataError(
-                f"{name} has {high}×{wide} places for crops of {self.size} px, too few for an evidence map",
-                hint="Set a larger crop.size, or name a backbone with spatial features",
-            )
+            return self._places(name, *shape)
         if len(shape) == 3:
             self.layout = "NHWC"
             return shape[2], shape[0], shape[1]
@@ -109,6 +103,14 @@ class Backbone(nn.Module):
                 hint=NOT_SPATIAL,
             )
         raise DataError(f"{name} gives features of shape {'×'.join(map(str, shape))}, without places", hint=NOT_SPATIAL)
+
+    def _places(self, name: str, channels: int, high: int, wide: int) -> tuple[int, int, int]:
+        if high * wide > 1:
+            return channels, high, wide
+        raise DataError(
+            f"{name} has {high}×{wide} places for crops of {self.size} px, too few for an evidence map",
+            hint="Set a larger crop.size, or name a backbone with spatial features",
+        )
 
     def forward(self, pictures: Tensor) -> Tensor:
         """N×C×h×w features of N×3×S×S normalised pictures."""

@@ -20,12 +20,15 @@ _START = 1e-3
 class Head(nn.Module):
     """Pooling or flattening, dense layers, one logit; and where in the features it comes from.
 
-    The map is HiResCAM (Draelos & Carin, *Use HiResCAM instead of Grad-CAM for faithful explanations*, 2020): features
-    times the gradient of the logit, summed over channels, here times the number of positions. The gradient is written
-    out by hand with forward operators, as an ONNX graph has no others: back through the dense layers, whose ReLUs pass
-    it where they were open. Where the head is linear after pooling this is the class-activation map (Zhou et al.,
-    2016), and ``logit = mean(map) + bias`` holds exactly; behind dense layers the same holds with a bias that depends
-    on which ReLUs are open.
+    With the mean or all places as input the map is HiResCAM (Draelos & Carin, *Use HiResCAM instead of Grad-CAM for
+    faithful explanations*, 2020): features times the gradient of the logit, summed over channels, here times the number
+    of positions. The gradient is written out by hand with forward operators, as an ONNX graph has no others: back
+    through the dense layers, whose ReLUs pass it where they were open. Where the head is linear after pooling this is
+    the class-activation map (Zhou et al., 2016), and ``logit = mean(map) + bias`` holds exactly; behind dense layers
+    the same holds with a bias that depends
+    on which ReLUs are open. Of the covariance, which is of degree two, it is the sum of each place and those around it
+    (:class:`unmask.train.networks.pooling.Covariance`). Where units stand for kinds, the slope is that of the logit at
+    the crop's own scores, and what the map's mean leaves over depends on the crop too.
 
     Args:
         pool: One of ``networks/pooling.py``.
@@ -73,8 +76,11 @@ class Head(nn.Module):
         output = nn.Linear(width, len(recipe.kinds) or recipe.outputs)
         # Start values of several units give a first loss far from ln 2, which wrecks the first steps.
         nn.init.normal_(output.weight, std=_START / math.sqrt(width))
-        nn.init.zeros_(output.bias)
         fake = tuple(kind.startswith("fake/") for kind in recipe.kinds)
+        # Each label has half of the odds, however many kinds it has.
+        start = [-math.log(fake.count(one)) for one in fake] or [0.0] * recipe.outputs
+        with torch.no_grad():
+            output.bias.copy_(torch.tensor(start))
         return cls(pool, [*layers, (output, None)], recipe.input_dropout, recipe.dropout, fake)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,10 +106,11 @@ class Head(nn.Module):
 
     def logit(self, units: Tensor) -> Tensor:
         """Logit N of the output's units N×M."""
+        units = units.float()  # differences of sums, of which a half would keep two digits
         if self.kinds:
-            return (units[:, self.fakes].logsumexp(1) - units[:, self.reals].logsumexp(1)).float()
+            return units[:, self.fakes].logsumexp(1) - units[:, self.reals].logsumexp(1)
         # Two units become one by their difference: softmax of (a, b) at b is the sigmoid of b - a.
-        return (units[:, -1] - units[:, 0] if units.shape[1] == 2 else units[:, 0]).float()
+        return units[:, -1] - units[:, 0] if units.shape[1] == 2 else units[:, 0]
 
     def _map(self, features: Tensor, units: Tensor, opened: list[Tensor]) -> Tensor:
         weight = cast(nn.Linear, self.dense[-1]).weight

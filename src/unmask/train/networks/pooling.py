@@ -79,7 +79,7 @@ class Covariance(nn.Module):
         if channels > MOST_CHANNELS:
             raise DataError(
                 f"the covariance of {channels} channels has {channels * (channels + 1) // 2:,} values",
-                hint=f"Set network.stride to one with at most {MOST_CHANNELS} channels, or name a smaller backbone",
+                hint=f"Take features with at most {MOST_CHANNELS} channels: set network.stride, or network.cnn.widths",
             )
         self.width = channels * (channels + 1) // 2
         self.norm = nn.BatchNorm1d(self.width, affine=False)
@@ -93,9 +93,11 @@ class Covariance(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """N×width of features N×C×h×w."""
-        centred = _centred(features)
-        covariance = centred @ centred.transpose(1, 2) / centred.shape[2]
-        return self.norm(covariance.flatten(1)[:, self.pairs])
+        # In full precision: squares of features, summed over all places, leave the range of a half.
+        with torch.autocast(features.device.type, enabled=False):
+            centred = _centred(features)
+            covariance = centred @ centred.transpose(1, 2) / centred.shape[2]
+            return self.norm(covariance.flatten(1)[:, self.pairs])
 
     def spread(self, features: Tensor, slope: Tensor) -> Tensor:
         """See :meth:`Average.spread`; it is the sum but for what scaling took off, which is the same for every crop.
