@@ -35,6 +35,16 @@ def test_a_faked_second_is_found_within_half_a_second(fps: float, start: float) 
     assert found[0].p_fake >= 0.8
 
 
+def test_a_faked_second_is_found_where_frames_do_not_fall_on_the_moments_asked_for() -> None:
+    """25 frames a second, three of which are wanted: the first frame from each third of a second on."""
+    times = [np.ceil(round(i * 25 / 3, 6)) / 25 for i in range(30)]
+    for start in np.arange(0.0, 9.0, 0.04):
+        # Hardly above the threshold: a second of which a fourth sample is real would not be.
+        logits = [1.6 if start <= t < start + 1 else -3.0 for t in times]
+        count = sum(start <= t < start + 1 for t in times)
+        assert len(find_segments(times, logits, LEVEL)) == 1, (start, count)
+
+
 def test_two_stretches_stay_two() -> None:
     times, logits = curve(3.0, (2, 4))
     logits = [z + 5.0 * (7 <= t < 8.5) for t, z in zip(times, logits, strict=True)]

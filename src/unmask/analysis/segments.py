@@ -37,7 +37,7 @@ def find_segments(times: Sequence[float], logits: Sequence[float], level: Level)
     # then two differences, however long the track is.
     below = np.array([decide(level, p_fake(level, float(v))) != "likely_fake" for v in z])
     count, total = (np.concatenate([[0.0], np.cumsum(part)]) for part in (below, np.where(below, z, 0.0)))
-    for first, last in _windows(t):
+    for first, last in windows(t):
         mean = float(z[first:last].mean())
         if decide(level, p_fake(level, mean)) == "likely_fake":
             rest = count[-1] - count[last] + count[first]
@@ -47,12 +47,18 @@ def find_segments(times: Sequence[float], logits: Sequence[float], level: Level)
     return [_segment(t, z, first, last, level) for first, last in _runs(inside)]
 
 
-def _windows(t: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """(first, last + 1) of each stretch of about a second; at least two samples, however sparse they are."""
-    tolerance = 1e-6
-    ends = np.searchsorted(t, t + WINDOW_S - tolerance)
-    windows = [(i, max(int(end), i + 2)) for i, end in enumerate(ends)]
-    return [(first, last) for first, last in windows if last <= len(t)]
+def windows(times: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """(first, last + 1) of each stretch of about :data:`WINDOW_S`; at least two samples, however sparse they are.
+
+    Args:
+        times: Seconds, rising. Each sample stands for the time up to the next, which varies a little: a clip's frames
+            do not fall on the moments that are asked for. So half a usual step more or less is no other sample.
+    """
+    if len(times) < 2:
+        return []
+    ends = np.searchsorted(times, times + WINDOW_S - float(np.median(np.diff(times))) / 2)
+    found = [(first, max(int(end), first + 2)) for first, end in enumerate(ends)]
+    return [(first, last) for first, last in found if last <= len(times)]
 
 
 def _mark(inside: NDArray[np.bool_], z: NDArray[np.float64], first: int, last: int, cut: float) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from unmask.analysis.segments import WINDOW_S
+from unmask.analysis.segments import windows
 from unmask.base.errors import DataError
 from unmask.evaluate.metrics import balance, expected_calibration_error
 from unmask.evaluate.platt import fit_platt, fit_shift, sigmoid
@@ -132,9 +132,7 @@ def _clip_samples(predictions: pl.DataFrame) -> _Clips:
 
 def highest_second(times: Array, logits: Array) -> float:
     """The highest mean logit over a second (at least two samples), as faked stretches are looked for."""
-    ends = np.maximum(np.searchsorted(times, times + WINDOW_S - 1e-6), np.arange(len(times)) + 2)
-    windows = [logits[i:end].mean() for i, end in enumerate(ends) if end <= len(times)]
-    return float(max(windows, default=logits.mean()))
+    return float(max((logits[first:last].mean() for first, last in windows(times)), default=logits.mean()))
 
 
 def _highest(
