@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-DEFAULT_SHA256 = "feb7f9f60d0ca086cb765c18f17a6ee298295f15ea9f20c83882be145371f6ad"
+DEFAULT_SHA256 = "385ef54c41a71b4010e555ad365de06fdcaea8c3cff01c38549d60c7bba116b2"
 
 
 def default_bundle() -> Path:
