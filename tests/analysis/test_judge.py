@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from support import make_card
 from unmask.analysis.clip import TrackLog
-from unmask.analysis.judge import judge_clip, judge_face, judge_picture, judge_track
+from unmask.analysis.judge import hold_back_turned, judge_clip, judge_face, judge_picture, judge_track
 from unmask.model import Card, Level, Thresholds
 from unmask.report import Quality, Report
 
@@ -47,6 +47,28 @@ def test_the_highest_of_ten_is_not_judged_as_if_it_were_alone(card: Card) -> Non
     assert many.faces[0].verdict == "likely_fake"
     assert many.verdict == "inconclusive"
     assert "10 faces" in many.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("logits", "rolls", "verdicts", "file"),
+    [
+        ([-3.0], [90.0], ["inconclusive"], "inconclusive"),
+        ([-3.0], [20.0], ["likely_real"], "likely_real"),
+        ([-3.0], [None], ["likely_real"], "likely_real"),
+        ([-3.0, -3.0], [90.0, 0.0], ["inconclusive", "likely_real"], "inconclusive"),
+        ([9.0, -3.0], [90.0, 0.0], ["likely_fake", "likely_real"], "likely_fake"),
+    ],
+)
+def test_a_turned_face_is_never_called_real(
+    card: Card, logits: list[float], rolls: list[float | None], verdicts: list[str], file: str
+) -> None:
+    report = picture(card, logits, [GOOD] * len(logits))
+    before = report.p_fake
+    hold_back_turned(dict(enumerate(rolls)), "face", report)
+    assert [face.verdict for face in report.faces] == verdicts
+    assert (report.verdict, report.p_fake) == (file, before)
+    assert len(report.warnings) == sum(roll is not None and roll > 35 for roll in rolls)
+    assert ("never called real" in report.reasons[0]) == (file == "inconclusive")
 
 
 def test_no_face_has_no_score(card: Card) -> None:

@@ -33,3 +33,4 @@ def test_a_turned_face_is_warned_of(degrees: int, warned: bool) -> None:
     report = Detector(device="cpu").analyze(picture)
     assert len(report.faces) == 1
     assert any("turned" in warning for warning in report.warnings) == warned
+    assert not warned or report.verdict != "likely_real"

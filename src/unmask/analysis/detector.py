@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.analysis.clip import Sample, TrackLog, bounded
-from unmask.analysis.judge import judge_clip, judge_face, judge_picture, judge_track, warn_of_turned
+from unmask.analysis.judge import hold_back_turned, judge_clip, judge_face, judge_picture, judge_track
 from unmask.base.errors import MediaError, UnmaskError, UsageError
 from unmask.faces import Box, ClipSearch, Face, load_backend
 from unmask.faces.crop import crop_face, crop_square
@@ -149,7 +149,7 @@ class Detector:
         for face, sample in zip(faces, scored, strict=True):
             report.faces.append(judge_face(self.card, len(report.faces), face.box, sample.logit, sample.quality))
         judge_picture(self.card, report.faces, [sample.logit for sample in scored], report)
-        warn_of_turned({number: face.roll for number, face in enumerate(faces)}, "face", report)
+        hold_back_turned({number: face.roll for number, face in enumerate(faces)}, "face", report)
         return [self._evidence(number, sample) for number, sample in enumerate(scored)]
 
     def _clip(self, media: Media, report: Report, look: _Look, clock: _Clock) -> list[Evidence]:
@@ -175,7 +175,7 @@ class Detector:
         report.media = _facts(media, count)
         report.tracks = [judge_track(self.card, number, log) for number, log in logs.items()]
         judge_clip(self.card, report.tracks, [log.mean_logit for log in logs.values()], report)
-        warn_of_turned({number: log.roll for number, log in logs.items()}, "track", report)
+        hold_back_turned({number: log.roll for number, log in logs.items()}, "track", report)
         return bounded(logs)
 
     def _evidence(self, subject: int, sample: Sample) -> Evidence:

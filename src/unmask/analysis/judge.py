@@ -78,14 +78,24 @@ def judge_clip(card: Card, tracks: Sequence[TrackResult], logits: Sequence[float
         report.reasons.insert(0, sentence)
 
 
-def warn_of_turned(rolls: Mapping[int, float | None], what: str, report: Report) -> None:
-    """Say which faces or tracks, by number, are turned so far that the model has learnt little of their like."""
-    for number, roll in rolls.items():
-        if roll is not None and roll > UPRIGHT:
-            report.warnings.append(
-                f"{what} {number} is turned by about {round(roll, -1):.0f}°: the model has learnt from upright faces, "
-                "turn the picture and look again"
-            )
+def hold_back_turned(rolls: Mapping[int, float | None], what: str, report: Report) -> None:
+    """Warn of faces or tracks, by number, that are turned by more than :data:`UPRIGHT`, and call none of them real.
+
+    The model has learnt little of their like: most generated faces score like real ones when they lie on their side.
+    """
+    turned = {number: roll for number, roll in rolls.items() if roll is not None and roll > UPRIGHT}
+    for number, roll in turned.items():
+        report.warnings.append(
+            f"{what} {number} is turned by about {round(roll, -1):.0f}°: the model has learnt from upright faces, "
+            "turn the picture and look again"
+        )
+    subjects: list[FaceResult | TrackResult] = [*report.faces, *report.tracks]
+    for subject in subjects:
+        if subject.id in turned and subject.verdict == "likely_real":
+            subject.verdict = "inconclusive"
+    if turned and report.verdict == "likely_real":
+        report.verdict = "inconclusive"
+        report.reasons = [f"a {what} that is turned so far is never called real, however low it scores"]
 
 
 Subject = TypeVar("Subject", FaceResult, TrackResult)
