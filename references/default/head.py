@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
 from rich.progress import track
 from torch import Tensor
 
@@ -26,6 +25,7 @@ from unmask.base.ort import usable_cpus
 from unmask.data.manifest import Manifest
 from unmask.train.cache import build_cache, largest_face
 from unmask.train.dataset import TrainingSet, kinds_of, sampler_of
+from unmask.train.loss import loss_of
 from unmask.train.network import Classifier, build
 from unmask.train.networks.pooling import Covariance
 from unmask.train.recipe import Recipe, load_recipe
@@ -53,20 +53,17 @@ def fit(network: Classifier, pooled: Tensor, labels: Tensor, kinds: Tensor, epoc
     if isinstance(pool, Covariance):
         pool.norm.running_mean.copy_(pooled.mean(0))
         pool.norm.running_var.copy_(pooled.var(0))
+        pooled = pool.norm(pooled)
     optimizer = torch.optim.AdamW(head.parameters(), lr=RATE, weight_decay=DECAY)
     steps, step = epochs * (len(pooled) // BATCH), 0
     for epoch in range(epochs):
         head.train()
-        pool.eval()
         for rows in torch.randperm(len(pooled))[: len(pooled) // BATCH * BATCH].split(BATCH):
             for group in optimizer.param_groups:
                 group["lr"] = RATE * min(1, (step + 1) / WARMUP) * (0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
-            given = pooled[rows]
-            units, _ = head.units(pool.norm(given) if isinstance(pool, Covariance) else given)
-            target = labels[rows].float() * (1 - smoothing) + smoothing / 2
-            loss = F.binary_cross_entropy_with_logits(head.logit(units), target)
-            if head.kinds:
-                loss = loss + F.cross_entropy(units, kinds[rows], ignore_index=-1, reduction="sum") / len(rows)
+            units, _ = head.units(pooled[rows])
+            scores = units if head.kinds else None
+            loss = loss_of(head.logit(units), labels[rows].float(), scores, kinds[rows], smoothing=smoothing)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -123,8 +123,9 @@ def in_words(network: NetworkRecipe) -> str:
     body = f"plain CNN {'-'.join(map(str, network.cnn.widths))}" if network.cnn else network.backbone
     upto = f" up to stride {network.stride}" if network.stride else ""
     kinds = ", a unit for each kind of face" if head.kinds else ""
-    linear = head.pool != "covariance" and not head.dense and not head.kinds
-    map_is = "class-activation map" if linear else "HiResCAM" if head.pool != "covariance" else "local covariance"
+    map_is = "HiResCAM" if head.dense or head.kinds else "class-activation map"
+    if head.pool == "covariance":
+        map_is = "local covariance"
     return f"{body}{upto}; {_POOLS[head.pool]}; dense {widths}{kinds}; evidence map: {map_is}"
 
 

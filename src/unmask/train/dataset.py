@@ -89,14 +89,14 @@ def kinds_of(manifest: Manifest, recipe: Recipe) -> list[int]:
     Raises:
         DataError: No row is of a kind that is named.
     """
-    kinds = _named(recipe)
-    numbers = {kind: number for number, kind in enumerate(kinds)}
+    numbers = {kind: number for number, kind in enumerate(recipe.network.kinds)}
     rows = []
     for label, source, method in manifest.table.select("label", "source", "method").iter_rows():
         kind = f"{'fake' if label else 'real'}/{source}"
         rows.append(numbers.get(f"{kind}/{method}", numbers.get(kind, -1)))
     made = {f"fake/{kind}" for kind in MADE if recipe.sampling.fake.get(kind)}
-    empty = [kind for kind, number in numbers.items() if number not in rows and kind not in made]
+    seen = set(rows)
+    empty = [kind for kind, number in numbers.items() if number not in seen and kind not in made]
     if empty:
         raise DataError(
             f"network.head.kinds: no training face is {', '.join(empty)}",
@@ -104,10 +104,6 @@ def kinds_of(manifest: Manifest, recipe: Recipe) -> list[int]:
             "its source; blends count where sampling.fake has a share for them",
         )
     return rows
-
-
-def _named(recipe: Recipe) -> tuple[str, ...]:
-    return recipe.network.head.kinds if recipe.network.head else ()
 
 
 class TrainingSet(Dataset[tuple[Tensor, float, int]]):
@@ -122,7 +118,7 @@ class TrainingSet(Dataset[tuple[Tensor, float, int]]):
 
     def __init__(self, cache: RegionCache, sampler: Batches, recipe: Recipe, kinds: Sequence[int]) -> None:
         self._cache, self._sampler, self._recipe, self._kinds = cache, sampler, recipe, kinds
-        named = _named(recipe)
+        named = recipe.network.kinds
         self._made = {made: named.index(f"fake/{made}") if f"fake/{made}" in named else -1 for made in MADE}
         self._last: tuple[int, list[Pick]] = (-1, [])
 

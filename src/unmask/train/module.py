@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from unmask.base.errors import TrainingError
 from unmask.train import freeze
+from unmask.train.loss import loss_of
 from unmask.train.metrics import Validation, ValidationRows, validate
 from unmask.train.networks.base import Network
 from unmask.train.recipe import Recipe, steps_of_epoch
@@ -163,14 +164,14 @@ class DetectorModule(L.LightningModule):
         # To float before the network: a compiled one read beyond the end of the uint8 tensor (torch 2.15, AVX-512).
         logit, scores = self.network(crops.permute(0, 3, 1, 2).float())
         logit, target = logit.float(), labels.to(logit.device, torch.float32)
-        smoothing = self.recipe.schedule.smoothing
-        real, fake = self._weights
-        weight = target * fake + (1 - target) * real
-        loss = F.binary_cross_entropy_with_logits(logit, target * (1 - smoothing) + smoothing / 2, weight=weight)
-        head = self.recipe.network.head
-        if head and head.kinds:
-            kinds = kinds.to(scores.device)
-            loss = loss + (F.cross_entropy(scores.float(), kinds, ignore_index=-1, reduction="none") * weight).mean()
+        loss = loss_of(
+            logit,
+            target,
+            scores if self.recipe.network.kinds else None,
+            kinds,
+            smoothing=self.recipe.schedule.smoothing,
+            weights=self._weights,
+        )
         with torch.no_grad():
             # Without smoothing and weights, so that it can be held against the loss of the validation.
             plain = F.binary_cross_entropy_with_logits(logit, target, reduction="sum")

@@ -144,6 +144,11 @@ class NetworkRecipe(_Strict):
         return self
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of faces that its head tells apart; none without such a head."""
+        return self.head.kinds if self.head else ()
+
+    @property
     def two_maps(self) -> bool:
         """Whether it is the network with a fine and a coarse evidence head."""
         return self.head is None and self.module is None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from unmask.train.network_recipe import HeadRecipe
-from unmask.train.networks.pooling import Average, Covariance, Flatten
+from unmask.train.networks.pooling import Average, Covariance, Flatten, before_norm
 
 Pool = Average | Flatten | Covariance
 
@@ -25,10 +25,10 @@ class Head(nn.Module):
     of positions. The gradient is written out by hand with forward operators, as an ONNX graph has no others: back
     through the dense layers, whose ReLUs pass it where they were open. Where the head is linear after pooling this is
     the class-activation map (Zhou et al., 2016), and ``logit = mean(map) + bias`` holds exactly; behind dense layers
-    the same holds with a bias that depends
-    on which ReLUs are open. Of the covariance, which is of degree two, it is the sum of each place and those around it
-    (:class:`unmask.train.networks.pooling.Covariance`). Where units stand for kinds, the slope is that of the logit at
-    the crop's own scores, and what the map's mean leaves over depends on the crop too.
+    the same holds with a bias that depends on which ReLUs are open. Of the covariance, which is of degree two, it is
+    the mean of each place and those around it (:class:`unmask.train.networks.pooling.Covariance`). Where units stand
+    for kinds, the slope is that of the logit at the crop's own scores, and what the map's mean leaves over depends on
+    the crop too.
 
     Args:
         pool: One of ``networks/pooling.py``.
@@ -124,8 +124,7 @@ class Head(nn.Module):
             slope = slope * (opened[place] > 0).to(slope.dtype)
             norm = self.norms[place]
             if isinstance(norm, _BatchNorm):
-                spread = torch.rsqrt(cast(Tensor, norm.running_var) + norm.eps)
-                slope = slope * (spread if norm.weight is None else spread * norm.weight)
+                slope = before_norm(norm, slope)
             slope = slope @ cast(nn.Linear, self.dense[place]).weight
         return self.pool.spread(features, slope).float()
 

@@ -7,6 +7,7 @@ from typing import cast
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from unmask.base.errors import DataError
 
@@ -72,6 +73,7 @@ class Covariance(nn.Module):
     """
 
     pairs: Tensor
+    places: Tensor
     share: Tensor
 
     def __init__(self, channels: int) -> None:
@@ -104,13 +106,19 @@ class Covariance(nn.Module):
 
         One place says little of how channels vary together: each gets the mean of the places around it.
         """
-        scaled = slope * torch.rsqrt(cast(Tensor, self.norm.running_var) + self.norm.eps)
+        scaled = before_norm(self.norm, slope)
         channels = features.shape[1]
-        form = (scaled[:, cast(Tensor, self.places)] * self.share).unflatten(1, (channels, channels))
+        form = (scaled[:, self.places] * self.share).unflatten(1, (channels, channels))
         centred = _centred(features)
         sharp = ((form @ centred) * centred).sum(1).unflatten(1, features.shape[2:])
         soft = F.avg_pool2d(sharp.unsqueeze(1), AROUND, 1, AROUND // 2, count_include_pad=False).squeeze(1)
         return soft + (sharp - soft).mean((1, 2), keepdim=True)
+
+
+def before_norm(norm: _BatchNorm, slope: Tensor) -> Tensor:
+    """A slope N×C on what a batch norm gives, in evaluation mode, as one on what it takes."""
+    spread = torch.rsqrt(cast(Tensor, norm.running_var) + norm.eps)
+    return slope * (spread if norm.weight is None else spread * norm.weight)
 
 
 def _centred(features: Tensor) -> Tensor:
