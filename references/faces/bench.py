@@ -28,7 +28,7 @@ from teach import still_rows
 from unmask.base.errors import UnmaskError
 from unmask.faces.backends import load_backend
 from unmask.faces.backends.default import SPEC
-from unmask.faces.search import DEFAULT, search
+from unmask.faces.search import DEFAULT, SearchSpec, search
 from unmask.faces.yunet import YuNet
 
 OURS = Path(__file__).parents[2] / "src/unmask/faces/weights/faces.onnx"
@@ -65,12 +65,11 @@ def arguments() -> argparse.Namespace:
     return args
 
 
-def finders_for(nets: dict[str, YuNet], threshold: dict[str, float], dlib: bool) -> dict[str, Any]:
+def finders_for(nets: dict[str, YuNet], specs: dict[str, SearchSpec], dlib: bool) -> dict[str, Any]:
     """Each detector as a function from pixels to faces, with the package's own search around the networks."""
 
     def finder(name: str) -> Any:
-        spec = replace(SPEC if name == "unmask" else DEFAULT, threshold=threshold[name])
-        return lambda pixels: search(nets[name], pixels, spec=spec)
+        return lambda pixels: search(nets[name], pixels, spec=specs[name])
 
     finders = {name: finder(name) for name in nets}
     if dlib:
@@ -90,15 +89,16 @@ def main() -> None:
     if args.choose:
         choose(nets["unmask"], SPEC, args.data, rows, args.negatives)
         return
-    threshold = {"unmask": args.threshold, "yunet-n": 0.6}
-    finders = finders_for(nets, threshold, not args.no_dlib)
+    # As `--faces default` and `--faces yunet:FILE` search.
+    specs = {"unmask": replace(SPEC, threshold=args.threshold), "yunet-n": DEFAULT}
+    finders = finders_for(nets, specs, not args.no_dlib)
     parts = set(args.only or PARTS)
     threads = "1 thread" if args.threads == 1 else f"{args.threads} threads"
     result: dict[str, Any] = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {threads}, Python {platform.python_version()}",
         "splits": args.split,
-        "thresholds": threshold,
+        "thresholds": {name: spec.threshold for name, spec in specs.items()},
         "model_sha256": hashlib.sha256(args.model.read_bytes()).hexdigest(),
     }
     cases = pick_cases(args.data, rows, nets["yunet-n"], args.pictures, 11) if parts & {"conditions", "pasted"} else []
@@ -106,7 +106,7 @@ def main() -> None:
         result["speed"] = speed(paths, args.threads)
     if "conditions" in parts:
         empty = [Case(read(path), np.zeros((0, 15), np.float32), path.name) for path in faceless()]
-        result["conditions"] = by_condition(nets, cases, empty, 5, threshold)
+        result["conditions"] = by_condition(nets, cases, empty, 5, specs)
     if "pasted" in parts:
         result["pasted"] = pasted(finders, cases, 60, 6)
     if "faceless" in parts:

@@ -20,6 +20,8 @@ from unmask.faces.yunet import YuNet
 TRUE, KNOWN = 0.65, 0.25
 """Teacher's score of a face that must be found, and of one whose finding is no false alarm."""
 LOWEST = 0.02
+SEARCHED = 0.3
+"""In the package's search: what is less sure is not looked at again, so that scores below say nothing."""
 COUNTS = (0, 3, 10)
 """Numbers of false alarms at which recalls are compared, besides that of YuNet-n at its usual threshold."""
 
@@ -85,9 +87,9 @@ def point_error(pairs: list[Any], threshold: float) -> float:
 
 
 def by_condition(
-    nets: dict[str, YuNet], cases: list[Case], empty: list[Case], seed: int, threshold: dict[str, float]
+    nets: dict[str, YuNet], cases: list[Case], empty: list[Case], seed: int, specs: dict[str, SearchSpec]
 ) -> dict[str, Any]:
-    """Recall at equal numbers of false alarms, for each condition, for the first look alone and all looks merged."""
+    """Recall at equal numbers of false alarms, for each condition: one look, all looks merged, the package's search."""
     out: dict[str, Any] = {}
     for condition in CONDITIONS:
         changed = changes(condition, cases + empty, seed)
@@ -102,23 +104,31 @@ def by_condition(
                 found = [numbers(merge([face for one in seen[:count] for face in one])) for seen in pictures]
                 raw[name] = operating(found, changed)
             title = f"{condition.name}, {way}"
-            out[title] = compared(raw, threshold) | {"pictures": len(changed)}
+            out[title] = compared(raw, specs) | {"pictures": len(changed)}
             show(title, out[title])
+        title = f"{condition.name}, search"
+        raw = {}
+        for name, net in nets.items():
+            spec = replace(specs[name], threshold=SEARCHED, candidate=SEARCHED)
+            pictures = [search(net, np.asarray(case.image), spec=spec) for case in changed]
+            raw[name] = operating([numbers(found) for found in pictures], changed)
+        out[title] = compared(raw, specs) | {"pictures": len(changed)}
+        show(title, out[title])
     return out
 
 
-def compared(raw: dict[str, Any], threshold: dict[str, float]) -> dict[str, Any]:
+def compared(raw: dict[str, Any], specs: dict[str, SearchSpec]) -> dict[str, Any]:
     """Recalls and false alarms of the detectors beside each other."""
     reference = raw["yunet-n"]
-    allowed = int((reference[0] >= threshold["yunet-n"]).sum())
+    allowed = int((reference[0] >= specs["yunet-n"].threshold).sum())
     out: dict[str, Any] = {"faces": len(reference[1]), "allowed": allowed}
     for name, (alarms, best, pairs) in raw.items():
         out[name] = {
             "recall_same_alarms": recall_at(alarms, best, allowed),
             **{f"recall_{count}_alarms": recall_at(alarms, best, count) for count in COUNTS},
-            "recall_at_threshold": float((best >= threshold[name]).mean()),
-            "alarms_at_threshold": int((alarms >= threshold[name]).sum()),
-            "point_error": point_error(pairs, threshold[name]),
+            "recall_at_threshold": float((best >= specs[name].threshold).mean()),
+            "alarms_at_threshold": int((alarms >= specs[name].threshold).sum()),
+            "point_error": point_error(pairs, specs[name].threshold),
         }
     return out
 

@@ -4,8 +4,8 @@ A network of the YuNet family finds faces from about 24 px to about half of what
 at several times, cheapest first, and no longer than needed: whole, at most 640 px; where nothing sure came out or a
 face reaches the frame, reduced inside a black border, which makes a face that fills the picture one of middling size;
 where only small faces or none came out, in overlapping tiles, first at the middle size of a pyramid, then at full size.
-What is not sure after that is looked at once more, alone, at the size that the network knows best: a face is one again,
-the pattern of a leaf or a hand seldom.
+What is not sure after that is looked at again, alone, as it is and upright as its points say, at the size that the
+network knows best: a face is one again, the pattern of a leaf or a hand seldom.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from unmask.faces.resize import scaled, shrink
-from unmask.faces.types import Effort, Face
+from unmask.faces.types import Box, Effort, Face
 from unmask.faces.yunet import YuNet
 
 
@@ -29,7 +30,7 @@ class SearchSpec:
     Attributes:
         threshold: Least score of a face that is reported.
         candidate: Least score with which a face may come out of a look. Below ``sure`` its score is then the mean of
-            that and of the look at it alone.
+            that and of the looks at it alone.
         sure: From this score on a face ends the search for larger ones.
         whole: Long side of the look at the whole picture.
         quick: The same for ``quick``.
@@ -40,8 +41,9 @@ class SearchSpec:
         tile: Longest side of a tile.
         overlap: Of neighbouring tiles; a face up to this size is whole in at least one of them.
         most_pixels: Larger pictures are reduced to so many pixels before they are cut into tiles.
-        alone: Side of the look at one face alone; 0 leaves it out.
-        around: Side of that look over the face's longer side, before it is reduced.
+        alone: Side of the looks at one face alone; 0 leaves them out.
+        around: Side of each of these looks over the face's longer side; ``quick`` takes the first. A face that seems
+            turned is looked at as it is and upright, and the better score holds: the points of a profile mislead.
         doubts: Most faces of a picture that are looked at alone; of more, those with the highest scores. For the
             others their first score stands.
         least: Faces below this side, in pixels of the picture, are dropped.
@@ -61,7 +63,7 @@ class SearchSpec:
     overlap: int = 72
     most_pixels: int = 16_000_000
     alone: int = 0
-    around: float = 2.2
+    around: tuple[float, ...] = (3.0, 2.2)
     doubts: int = 8
     least: float = 20.0
     longest: float = 2.5
@@ -69,10 +71,9 @@ class SearchSpec:
 
 DEFAULT = SearchSpec()
 _LARGE = 800
-_SAME = 0.4
-"""Intersection over union from which two looks have seen one and the same face."""
 _LOWEST = 0.2
-_MOST_ENLARGED = 0.5
+_LEVEL = 0.1
+"""A face is turned upright from so many radians on."""
 
 
 def search(
@@ -101,7 +102,7 @@ def search(
                 break
         sure = [face for face in faces if face.score >= spec.sure]
     if effort == "quick":
-        return _tidy(settled(net, image, faces, spec), spec)
+        return _tidy(settled(net, image, faces, spec, effort), spec)
     for finer in pyramid(image.shape[0], image.shape[1], spec):
         # The smallest sure face tells whether there may be faces that were too small to be seen so far.
         if sure and min(face.size for face in sure) / _factor(longest, side) >= spec.small:
@@ -109,7 +110,7 @@ def search(
         side = finer
         faces = merge(faces + [face for face in look_tiles(net, image, side, spec) if not _is_part(face, faces)])
         sure = [face for face in faces if face.score >= spec.sure]
-    return _tidy(settled(net, image, faces, spec), spec)
+    return _tidy(settled(net, image, faces, spec, effort), spec)
 
 
 def look(net: YuNet, image: NDArray[np.uint8], side: int, spec: SearchSpec) -> list[Face]:
@@ -128,37 +129,82 @@ def look_padded(net: YuNet, image: NDArray[np.uint8], side: int, spec: SearchSpe
     return [_moved(face, factor, -left, -top) for face in net.find(canvas, spec.candidate)]
 
 
-def settled(net: YuNet, image: NDArray[np.uint8], faces: list[Face], spec: SearchSpec) -> list[Face]:
-    """The faces that stay once every doubtful one has been looked at alone, with the score of both looks."""
+def settled(
+    net: YuNet, image: NDArray[np.uint8], faces: list[Face], spec: SearchSpec, effort: Effort = "thorough"
+) -> list[Face]:
+    """The faces that stay once every doubtful one has been looked at alone, with the mean score of all looks."""
     if not spec.alone:
         return [face for face in faces if face.score >= spec.threshold]
     kept = [face for face in faces if face.score >= spec.sure]
     doubtful = sorted((face for face in faces if face.score < spec.sure), key=lambda face: -face.score)
+    arounds = spec.around if effort == "thorough" else spec.around[:1]
     for face in doubtful[: spec.doubts]:
-        again = max((o.score for o in look_alone(net, image, face, spec) if iou(face, o) >= _SAME), default=0.0)
-        if (face.score + again) / 2 >= spec.threshold:
-            kept.append(replace(face, score=(face.score + again) / 2))
+        scores = [face.score, *(_best_alone(net, image, face, spec.alone, around) for around in arounds)]
+        score = sum(scores) / len(scores)
+        if score >= spec.threshold:
+            kept.append(replace(face, score=score))
     return kept + [face for face in doubtful[spec.doubts :] if face.score >= spec.threshold]
 
 
-def look_alone(net: YuNet, image: NDArray[np.uint8], face: Face, spec: SearchSpec) -> list[Face]:
-    """One pass over the surroundings of a face, black where the picture ends, brought to a side of ``spec.alone``."""
-    x0, y0, x1, y1 = face.box
-    half = max(x1 - x0, y1 - y0) * spec.around / 2
+def _best_alone(net: YuNet, image: NDArray[np.uint8], face: Face, side: int, around: float) -> float:
+    turn = face.turn or 0.0
+    turns = [0.0, turn] if abs(turn) > _LEVEL else [0.0]
+    return max(look_alone(net, image, face.box, side, around, turn) for turn in turns)
+
+
+def look_alone(net: YuNet, image: NDArray[np.uint8], box: Box, side: int, around: float, turn: float = 0.0) -> float:
+    """One pass over the surroundings of a face, black where the picture ends.
+
+    Args:
+        net: The network.
+        image: H×W×3 uint8 RGB.
+        box: Where an earlier look found the face.
+        side: Of what the network sees, in pixels: a square with the face in its middle.
+        around: That side over the face's longer side.
+        turn: Radians by which the face is turned counter-clockwise, which is undone first.
+
+    Returns:
+        The highest score of a face that is found about there and about as large, 0...1; 0 where none is.
+    """
+    x0, y0, x1, y1 = box
+    # What is turned needs its corners.
+    canvas_side = math.ceil(side * math.sqrt(2)) if turn else side
+    factor = max(x1 - x0, y1 - y0) * around / side
+    half = canvas_side * factor / 2
     middle_x, middle_y = (x0 + x1) / 2, (y0 + y1) / 2
     height, width = image.shape[:2]
     left, right = max(0, round(middle_x - half)), min(width, round(middle_x + half))
     top, bottom = max(0, round(middle_y - half)), min(height, round(middle_y + half))
     if right - left < 2 or bottom - top < 2:
-        return []
-    factor = max(2 * half / spec.alone, _MOST_ENLARGED)
-    columns, rows = max(1, round((right - left) / factor)), max(1, round((bottom - top) / factor))
-    part = scaled(image[top:bottom, left:right], columns, rows)
-    # In the middle of its canvas: not where the first look had it, so that the two looks differ.
-    canvas = np.zeros((spec.alone, spec.alone, 3), np.uint8)
-    across, down = (spec.alone - columns) // 2, (spec.alone - rows) // 2
-    canvas[max(0, down) : down + rows, max(0, across) : across + columns] = part[: spec.alone, : spec.alone]
-    return [_moved(f, factor, left / factor - across, top / factor - down) for f in net.find(canvas, _LOWEST)]
+        return 0.0
+    part = scaled(
+        image[top:bottom, left:right], max(1, round((right - left) / factor)), max(1, round((bottom - top) / factor))
+    )
+    canvas = Image.new("RGB", (canvas_side, canvas_side))
+    canvas.paste(
+        Image.fromarray(part),
+        (round((left - middle_x) / factor + canvas_side / 2), round((top - middle_y) / factor + canvas_side / 2)),
+    )
+    if turn:
+        canvas = canvas.rotate(-math.degrees(turn), Image.Resampling.BILINEAR)
+        edge = (canvas_side - side) // 2
+        canvas = canvas.crop((edge, edge, edge + side, edge + side))
+    expected = side / around
+    return max(
+        (
+            again.score
+            for again in net.find(np.asarray(canvas), _LOWEST)
+            if _is_in_the_middle(again, side / 2, expected)
+        ),
+        default=0.0,
+    )
+
+
+def _is_in_the_middle(face: Face, middle: float, expected: float) -> bool:
+    """Whether a face lies within a third of its expected side of the middle, and is about as large."""
+    x0, y0, x1, y1 = face.box
+    away = math.hypot((x0 + x1) / 2 - middle, (y0 + y1) / 2 - middle)
+    return away < expected / 3 and 0.5 < max(x1 - x0, y1 - y0) / expected < 1.8
 
 
 def pyramid(height: int, width: int, spec: SearchSpec) -> list[int]:

@@ -38,12 +38,17 @@ class Face:
         return min(self.box[2] - self.box[0], self.box[3] - self.box[1])
 
     @property
-    def roll(self) -> float | None:
-        """Degrees, 0...180, by which the line from the eyes to the mouth is turned away from straight down."""
+    def turn(self) -> float | None:
+        """Radians, -pi...pi, counter-clockwise as seen, by which the line from eyes to mouth leaves straight down."""
         if self.landmarks is None:
             return None
         x, y = (self.landmarks[3:5].mean(axis=0) - self.landmarks[:2].mean(axis=0)).tolist()
-        return abs(math.degrees(math.atan2(x, y)))
+        return math.atan2(x, y)
+
+    @property
+    def roll(self) -> float | None:
+        """Degrees, 0...180, by which the line from the eyes to the mouth is turned away from straight down."""
+        return None if self.turn is None else abs(math.degrees(self.turn))
 
 
 @dataclass(slots=True)
