@@ -22,6 +22,7 @@ from onnx import TensorProto, compose, helper, numpy_helper
 
 from unmask.base.files import replacing
 from unmask.base.ort import make_session
+from unmask.train.storage import stored_once
 
 OPSET = 18
 """The first in which a picture is reduced without aliasing."""
@@ -75,9 +76,9 @@ def ensemble(looks: list[Look]) -> onnx.ModelProto:
         maps.append(steps.add("Mul", evidence, weight))
     nodes += [helper.make_node("Sum", logits, ["logit"]), helper.make_node("Sum", maps, ["map"])]
     first = looks[0].graph
-    tensors = _stored_once(nodes, tensors)
     graph = helper.make_graph(nodes, "looks", list(first.graph.input), list(first.graph.output), tensors)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=first.ir_version)
+    stored_once(model)
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -104,21 +105,6 @@ class _Steps:
 
     def mirrored(self, value: str) -> str:
         return self.add("Slice", value, *(self.constant(np.array([one], np.int64)) for one in _BACKWARDS))
-
-
-def _stored_once(nodes: list[onnx.NodeProto], tensors: list[onnx.TensorProto]) -> list[onnx.TensorProto]:
-    """The tensors without those that another one equals; the nodes read that one instead (changed in place)."""
-    known: dict[tuple[object, ...], str] = {}
-    names: dict[str, str] = {}
-    kept = []
-    for tensor in tensors:
-        key = (tensor.data_type, tuple(tensor.dims), numpy_helper.to_array(tensor).tobytes())
-        names[tensor.name] = known.setdefault(key, tensor.name)
-        if names[tensor.name] == tensor.name:
-            kept.append(tensor)
-    for node in nodes:
-        node.input[:] = [names.get(name, name) for name in node.input]
-    return kept
 
 
 def _sides(model: onnx.ModelProto) -> tuple[int, int]:

@@ -28,6 +28,7 @@ from unmask.evaluate.predict import predict
 from unmask.faces.backends.default import SPEC
 from unmask.faces.types import CropSpec
 from unmask.model import Card, Level, Thresholds, TrainingSet, load_bundle, pack
+from unmask.train.storage import to_half
 
 HERE = Path(__file__).parent
 SETS: dict[str, dict[str, str]] = json.loads((HERE / "sets.json").read_text(encoding="utf-8"))
@@ -55,8 +56,6 @@ def provisional(graph: Path, crop: CropSpec, out: Path, min_face_px: float = 0.0
 
 def halved(graph: Path) -> bytes:
     """The graph of a run, which holds 32-bit floats, with its large weights as 16-bit ones."""
-    from unmask.train.export import to_half  # brings torch, which is not needed to write a card anew
-
     smaller: bytes = to_half(onnx.load(graph)).SerializeToString()
     return smaller
 

@@ -99,7 +99,7 @@ def test_looks_of_one_network_share_its_weights_and_survive_being_halved(
 ) -> None:
     import onnx
 
-    from unmask.train.export import to_half
+    from unmask.train.storage import to_half
 
     out, one = tmp_path / "looks.onnx", graphs[LARGE].stat().st_size
     looks = [f"{graphs[LARGE]}=0.6", f"{graphs[SMALL]}=0.4:mirrored"]

@@ -12,9 +12,10 @@ pytest.importorskip("torch", reason="needs the extra [train]")
 import torch
 
 from unmask.base.errors import DataError
-from unmask.train.export import export_onnx, folded, run_onnx, to_half
+from unmask.train.export import export_onnx, folded, run_onnx
 from unmask.train.network import Detector, build
 from unmask.train.recipe import NetworkRecipe
+from unmask.train.storage import to_half
 
 pytestmark = pytest.mark.train
 

@@ -8,10 +8,8 @@ from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 from timm.layers import AvgPool2dSame, Conv2dSame, to_2tuple
 from timm.layers.padding import pad_same_arg
 from timm.layers.pool2d_same import MaxPool2dSame
@@ -26,7 +24,6 @@ from unmask.train.network import Detector, Network
 TOLERANCE = 1e-4
 _MAP_TOLERANCE = 1e-3
 OPSET = 17
-_HALF_FROM = 64
 
 
 def folded(network: Network) -> Network:
@@ -163,24 +160,3 @@ def run_onnx(model: Path | bytes, crops: NDArray[np.uint8]) -> tuple[NDArray[np.
     """Logits N and maps N×h×w of N×3×S×S uint8 crops."""
     logit, evidence = make_session(model, device="cpu").run(["logit", "map"], {"crops": crops})
     return logit, evidence
-
-
-def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Store float32 initialisers as float16, each with a Cast to float32 that onnxruntime folds at load.
-
-    All arithmetic stays float32. Small tensors (biases) are left alone: they cost nothing.
-    """
-    casts = []
-    for index, tensor in enumerate(list(model.graph.initializer)):
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims, initial=1) < _HALF_FROM:
-            continue
-        values = numpy_helper.to_array(tensor).astype(np.float16)
-        if not np.isfinite(values).all():
-            continue
-        stored = numpy_helper.from_array(values, f"{tensor.name}.half")
-        casts.append(helper.make_node("Cast", [stored.name], [tensor.name], to=TensorProto.FLOAT))
-        model.graph.initializer[index].CopyFrom(stored)
-    for node in reversed(casts):
-        model.graph.node.insert(0, node)
-    onnx.checker.check_model(model)
-    return model
