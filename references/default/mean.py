@@ -1,6 +1,9 @@
-"""The mean of several checkpoints of one training as a graph: often better than each of them.
+"""The mean of several checkpoints as a graph, or as weights to start from: often better than each of them.
 
     python references/default/mean.py network.onnx RUN/best.pt RUN/last.ckpt [--size 192]
+    python references/default/mean.py halfway.pt RUN/last.ckpt head.pt
+
+They are of one training, or of several that began alike: others have nothing in common that could be averaged.
 
 Source: Wortsman et al., "Model soups: averaging weights of multiple fine-tuned models improves accuracy without
 increasing inference time", 2022. Which to take is chosen on validation rows (`card.py --val`).
@@ -15,23 +18,25 @@ import torch
 import yaml
 from torch import Tensor
 
+from unmask.base.files import replacing
 from unmask.train.export import export_onnx
 from unmask.train.network import build
 from unmask.train.recipe import Recipe
 
 
 def averaged_weights(file: Path) -> dict[str, Tensor]:
-    """The averaged weights of a ``best.pt`` or of a checkpoint."""
-    state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
+    """The averaged weights of a ``best.pt`` or of a checkpoint; the weights of any other file."""
+    stored = torch.load(file, map_location="cpu", weights_only=True)
+    state: dict[str, Tensor] = stored.get("state_dict", stored)
     averaged = {name.removeprefix("ema."): value for name, value in state.items() if name.startswith("ema.")}
     return averaged or state
 
 
 def main() -> None:
-    """Write the graph; the recipe is that of the first checkpoint's run folder."""
+    """Write the graph or the weights; the recipe is that of the first checkpoint's run folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path)
-    parser.add_argument("files", type=Path, nargs="+", help="best.pt or last.ckpt of a run")
+    parser.add_argument("out", type=Path, help="a graph, or weights if it ends in .pt")
+    parser.add_argument("files", type=Path, nargs="+", help="best.pt or last.ckpt of a run, or weights of its network")
     parser.add_argument("--size", type=int, help="side of the crops in pixels; default: the recipe's")
     given = parser.parse_args()
     text = (given.files[0].parent / "recipe.yaml").read_text(encoding="utf-8")
@@ -42,6 +47,11 @@ def main() -> None:
         name: torch.stack([state[name] for state in states]).mean(0) if value.dtype.is_floating_point else value
         for name, value in states[0].items()
     }
+    if given.out.suffix == ".pt":
+        with replacing(given.out) as temporary:
+            torch.save(mean, temporary)
+        print(given.out)
+        return
     network = build(recipe.network.model_copy(update={"weights": "none"}), size)
     network.load_state_dict(mean)
     export_onnx(network.eval(), given.out, size)
