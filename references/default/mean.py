@@ -37,21 +37,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="a graph, or weights if it ends in .pt")
     parser.add_argument("files", type=Path, nargs="+", help="best.pt or last.ckpt of a run, or weights of its network")
-    parser.add_argument("--size", type=int, help="side of the crops in pixels; default: the recipe's")
+    parser.add_argument("--size", type=int, help="of a graph: side of the crops in pixels; default: the recipe's")
     given = parser.parse_args()
-    text = (given.files[0].parent / "recipe.yaml").read_text(encoding="utf-8")
-    recipe = Recipe.model_validate(yaml.safe_load(text))
-    size = given.size or recipe.crop.size
     states = [averaged_weights(file) for file in given.files]
+    first = states[0]
+    for file, state in zip(given.files, states, strict=True):
+        if {name: value.shape for name, value in state.items()} != {name: value.shape for name, value in first.items()}:
+            parser.error(f"{file} holds the weights of another network than {given.files[0]}")
     mean = {
-        name: torch.stack([state[name] for state in states]).mean(0) if value.dtype.is_floating_point else value
-        for name, value in states[0].items()
+        name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
+        for name, value in first.items()
     }
     if given.out.suffix == ".pt":
         with replacing(given.out) as temporary:
             torch.save(mean, temporary)
         print(given.out)
         return
+    text = (given.files[0].parent / "recipe.yaml").read_text(encoding="utf-8")
+    recipe = Recipe.model_validate(yaml.safe_load(text))
+    size = given.size or recipe.crop.size
     network = build(recipe.network.model_copy(update={"weights": "none"}), size)
     network.load_state_dict(mean)
     export_onnx(network.eval(), given.out, size)

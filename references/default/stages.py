@@ -33,7 +33,9 @@ from unmask.train.storage import to_half
 HERE = Path(__file__).parent
 SETS: dict[str, dict[str, str]] = json.loads((HERE / "sets.json").read_text(encoding="utf-8"))
 
-FACES_SHA256 = sha256_of(Path(unmask.__file__).parent / "faces" / "weights" / "faces.onnx")
+_FACES = Path(unmask.__file__).parent / "faces"
+FACES_SHA256 = sha256_of(_FACES / "weights" / "faces.onnx")
+SEARCH_SHA256 = sha256_of(_FACES / "search.py")
 
 TERMS = (
     "For research and evaluation. Several of the sets it was trained on allow no other use; see the list of training "
@@ -64,7 +66,8 @@ def scored(bundle: Path, manifest: Manifest, split: str, faces: str, cache: Path
     """Logits of a split, kept in ``cache``, so that a run that was broken off goes on."""
     loaded = load_bundle(bundle, device="cpu")
     name = loaded.card.crop.faces if faces == "card" else faces
-    made_of = [loaded.sha256, name, FACES_SHA256, repr(SPEC), *manifest.select(split).table.hash_rows(seed=0).to_list()]
+    rows = manifest.select(split).table.hash_rows(seed=0).to_list()
+    made_of = [loaded.sha256, name, FACES_SHA256, repr(SPEC), SEARCH_SHA256, *rows]
     key = hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
     file = cache / f"{split}-{key}.parquet"
     if file.exists():

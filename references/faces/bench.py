@@ -90,7 +90,10 @@ def main() -> None:
         choose(nets["unmask"], SPEC, args.data, rows, args.negatives)
         return
     # As `--faces default` and `--faces yunet:FILE` search.
-    specs = {"unmask": replace(SPEC, threshold=args.threshold), "yunet-n": DEFAULT}
+    specs = {
+        "unmask": replace(SPEC, threshold=args.threshold, candidate=min(args.threshold, SPEC.candidate)),
+        "yunet-n": DEFAULT,
+    }
     finders = finders_for(nets, specs, not args.no_dlib)
     parts = set(args.only or PARTS)
     threads = "1 thread" if args.threads == 1 else f"{args.threads} threads"

@@ -21,7 +21,8 @@ TRUE, KNOWN = 0.65, 0.25
 """Teacher's score of a face that must be found, and of one whose finding is no false alarm."""
 LOWEST = 0.02
 SEARCHED = 0.3
-"""In the package's search: what is less sure is not looked at again, so that scores below say nothing."""
+"""The same in the package's search, which takes the more looks the less it has found."""
+AT_THRESHOLD = ("recall_at_threshold", "alarms_at_threshold", "point_error")
 COUNTS = (0, 3, 10)
 """Numbers of false alarms at which recalls are compared, besides that of YuNet-n at its usual threshold."""
 
@@ -107,14 +108,24 @@ def by_condition(
             out[title] = compared(raw, specs) | {"pictures": len(changed)}
             show(title, out[title])
         title = f"{condition.name}, search"
-        raw = {}
-        for name, net in nets.items():
-            spec = replace(specs[name], threshold=SEARCHED, candidate=SEARCHED)
-            pictures = [search(net, np.asarray(case.image), spec=spec) for case in changed]
-            raw[name] = operating([numbers(found) for found in pictures], changed)
-        out[title] = compared(raw, specs) | {"pictures": len(changed)}
+        out[title] = compared(searched(nets, changed, specs, SEARCHED), specs) | {"pictures": len(changed)}
+        # What is said at the thresholds themselves comes from searches as they are.
+        own = compared(searched(nets, changed, specs), specs)
+        for name in nets:
+            out[title][name] |= {key: own[name][key] for key in AT_THRESHOLD}
         show(title, out[title])
     return out
+
+
+def searched(
+    nets: dict[str, YuNet], cases: list[Case], specs: dict[str, SearchSpec], lowest: float | None = None
+) -> dict[str, Any]:
+    """What :func:`operating` says of each detector in the package's search, reporting scores from ``lowest`` on."""
+    raw = {}
+    for name, net in nets.items():
+        spec = specs[name] if lowest is None else replace(specs[name], threshold=lowest, candidate=lowest)
+        raw[name] = operating([numbers(search(net, np.asarray(case.image), spec=spec)) for case in cases], cases)
+    return raw
 
 
 def compared(raw: dict[str, Any], specs: dict[str, SearchSpec]) -> dict[str, Any]:

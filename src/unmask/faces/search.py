@@ -44,8 +44,8 @@ class SearchSpec:
         alone: Side of the looks at one face alone; 0 leaves them out.
         around: Side of each of these looks over the face's longer side; ``quick`` takes the first. A face that seems
             turned is looked at as it is and upright, and the better score holds: the points of a profile mislead.
-        doubts: Most faces of a picture that are looked at alone; of more, those with the highest scores. For the
-            others their first score stands.
+        doubts: Most faces of a picture that are looked at alone, which costs one or two passes for each of ``around``;
+            of more, those with the highest scores. For the others their first score stands.
         least: Faces below this side, in pixels of the picture, are dropped.
         longest: Most that one side of a box may be of the other.
     """
@@ -153,51 +153,46 @@ def _best_alone(net: YuNet, image: NDArray[np.uint8], face: Face, side: int, aro
 
 
 def look_alone(net: YuNet, image: NDArray[np.uint8], box: Box, side: int, around: float, turn: float = 0.0) -> float:
-    """One pass over the surroundings of a face, black where the picture ends.
-
-    Args:
-        net: The network.
-        image: H×W×3 uint8 RGB.
-        box: Where an earlier look found the face.
-        side: Of what the network sees, in pixels: a square with the face in its middle.
-        around: That side over the face's longer side.
-        turn: Radians by which the face is turned counter-clockwise, which is undone first.
+    """One pass over the surroundings of a face; see :func:`surroundings`.
 
     Returns:
         The highest score of a face that is found about there and about as large, 0...1; 0 where none is.
     """
+    found = net.find(surroundings(image, box, side, around, turn), _LOWEST)
+    return max((face.score for face in found if _is_in_the_middle(face, side / 2, side / around)), default=0.0)
+
+
+def surroundings(image: NDArray[np.uint8], box: Box, side: int, around: float, turn: float = 0.0) -> NDArray[np.uint8]:
+    """Cut out a square with a face in its middle, black where the picture ends.
+
+    Args:
+        image: H×W×3 uint8 RGB.
+        box: Of the face, in pixels of ``image``.
+        side: Of the square that is given back, in pixels.
+        around: Side of the square in the picture over the longer side of the face.
+        turn: Radians by which the face is turned counter-clockwise, as seen; it is turned back.
+
+    Returns:
+        ``side``×``side``×3 uint8 RGB.
+    """
     x0, y0, x1, y1 = box
     # What is turned needs its corners.
-    canvas_side = math.ceil(side * math.sqrt(2)) if turn else side
+    wide = math.ceil(side * math.sqrt(2)) if turn else side
     factor = max(x1 - x0, y1 - y0) * around / side
-    half = canvas_side * factor / 2
-    middle_x, middle_y = (x0 + x1) / 2, (y0 + y1) / 2
+    middle_x, middle_y, half = (x0 + x1) / 2, (y0 + y1) / 2, wide * factor / 2
     height, width = image.shape[:2]
-    left, right = max(0, round(middle_x - half)), min(width, round(middle_x + half))
-    top, bottom = max(0, round(middle_y - half)), min(height, round(middle_y + half))
-    if right - left < 2 or bottom - top < 2:
-        return 0.0
-    part = scaled(
-        image[top:bottom, left:right], max(1, round((right - left) / factor)), max(1, round((bottom - top) / factor))
-    )
-    canvas = Image.new("RGB", (canvas_side, canvas_side))
-    canvas.paste(
-        Image.fromarray(part),
-        (round((left - middle_x) / factor + canvas_side / 2), round((top - middle_y) / factor + canvas_side / 2)),
-    )
+    left, right = max(0, math.floor(middle_x - half)), min(width, math.ceil(middle_x + half))
+    top, bottom = max(0, math.floor(middle_y - half)), min(height, math.ceil(middle_y + half))
+    canvas = Image.new("RGB", (wide, wide))
+    columns, rows = round((right - left) / factor), round((bottom - top) / factor)
+    if columns > 0 and rows > 0:
+        at = (round((left - middle_x) / factor + wide / 2), round((top - middle_y) / factor + wide / 2))
+        canvas.paste(Image.fromarray(scaled(image[top:bottom, left:right], columns, rows)), at)
     if turn:
         canvas = canvas.rotate(-math.degrees(turn), Image.Resampling.BILINEAR)
-        edge = (canvas_side - side) // 2
+        edge = (wide - side) // 2
         canvas = canvas.crop((edge, edge, edge + side, edge + side))
-    expected = side / around
-    return max(
-        (
-            again.score
-            for again in net.find(np.asarray(canvas), _LOWEST)
-            if _is_in_the_middle(again, side / 2, expected)
-        ),
-        default=0.0,
-    )
+    return np.asarray(canvas)
 
 
 def _is_in_the_middle(face: Face, middle: float, expected: float) -> bool:

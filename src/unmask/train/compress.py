@@ -22,7 +22,7 @@ from unmask.faces.crop import crop_face
 from unmask.faces.types import CropSpec
 from unmask.model import Level
 from unmask.train.cache import read_rgb
-from unmask.train.storage import stored_once, to_half
+from unmask.train.storage import to_half
 
 Export = Literal["fp32", "half", "int8"]
 
@@ -93,7 +93,7 @@ def compress(graph: Path, out: Path, export: Export, manifest: Manifest, spec: C
         return
     model = onnx.load(graph)
     with replacing(out) as temporary:
-        onnx.save(to_half(model) if export == "half" else stored_once(model), temporary)
+        onnx.save(to_half(model) if export == "half" else model, temporary)
 
 
 def crops_of(manifest: Manifest, spec: CropSpec, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

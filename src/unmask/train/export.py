@@ -8,6 +8,7 @@ from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from timm.layers import AvgPool2dSame, Conv2dSame, to_2tuple
@@ -20,6 +21,7 @@ from unmask.base.errors import BundleError
 from unmask.base.files import replacing
 from unmask.base.ort import make_session
 from unmask.train.network import Detector, Network
+from unmask.train.storage import stored_once
 
 TOLERANCE = 1e-4
 _MAP_TOLERANCE = 1e-3
@@ -125,6 +127,7 @@ def export_onnx(network: Network, path: Path, size: int) -> float:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _write(graph, crops, temporary)
+        onnx.save(stored_once(onnx.load(temporary)), temporary)
         with torch.no_grad():
             wanted, evidence = (part.numpy() for part in deepcopy(network).cpu().eval()(crops))
         logit, stored = run_onnx(temporary, crops.numpy())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 _HALF_FROM = 64
@@ -12,36 +15,39 @@ _HALF_FROM = 64
 def stored_once(model: onnx.ModelProto) -> onnx.ModelProto:
     """Leave out every initialiser that equals another one (changed in place).
 
-    A matrix that another one is transposed becomes a Transpose of it, which onnxruntime carries out at load. torch's
-    exporter writes both where a layer's weight is also read by what makes the evidence map.
+    Where it was read stands a copy of the other one, or its transpose: onnxruntime makes them at load. torch's exporter
+    writes both where a layer's weight is also read by what makes the evidence map.
     """
     known: dict[tuple[object, ...], str] = {}
-    names: dict[str, str] = {}
-    kept, transposes = [], []
+    shapes = {(tensor.data_type, *tensor.dims) for tensor in model.graph.initializer if len(tensor.dims) == 2}
+    kept, copies = [], []
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
-        key = (tensor.data_type, values.shape, values.tobytes())
-        other = known.get((tensor.data_type, values.T.shape, values.T.tobytes())) if values.ndim == 2 else None
+        key = _key(tensor, values)
+        turned = None
+        if values.ndim == 2 and (tensor.data_type, *values.T.shape) in shapes:
+            turned = known.get(_key(tensor, values.T))
         if key in known:
-            names[tensor.name] = known[key]
-        elif other is not None:
-            transposes.append(helper.make_node("Transpose", [other], [tensor.name], perm=[1, 0]))
+            copies.append(helper.make_node("Identity", [known[key]], [tensor.name]))
+        elif turned is not None:
+            copies.append(helper.make_node("Transpose", [turned], [tensor.name], perm=[1, 0]))
         else:
             known[key] = tensor.name
             kept.append(tensor)
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
-    for node in model.graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-    return _begun_with(model, transposes)
+    return _begun_with(model, copies)
+
+
+def _key(tensor: onnx.TensorProto, values: NDArray[np.generic]) -> tuple[object, ...]:
+    return tensor.data_type, values.shape, hashlib.sha256(np.ascontiguousarray(values).data).digest()
 
 
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Store float32 initialisers as float16, each with a Cast to float32 that onnxruntime folds at load, and once.
+    """Store float32 initialisers as float16, each with a Cast to float32 that onnxruntime folds at load.
 
     All arithmetic stays float32. Small tensors (biases) are left alone: they cost nothing.
     """
-    stored_once(model)
     casts = []
     for index, tensor in enumerate(list(model.graph.initializer)):
         if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims, initial=1) < _HALF_FROM:
