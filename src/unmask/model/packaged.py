@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-DEFAULT_SHA256 = "385ef54c41a71b4010e555ad365de06fdcaea8c3cff01c38549d60c7bba116b2"
+DEFAULT_SHA256 = "61a787aec6ab7a45e779b50135ea1df9637cc6147f4ba54252bdef68b300415d"
 
 
 def default_bundle() -> Path:
