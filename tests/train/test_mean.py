@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 pytest.importorskip("torch", reason="needs the extra [train]")
 
 import torch
+import yaml
 
 from unmask.train.export import run_onnx
 from unmask.train.network import build
