@@ -20,8 +20,8 @@ from unmask.faces.yunet import YuNet
 TRUE, KNOWN = 0.65, 0.25
 """Teacher's score of a face that must be found, and of one whose finding is no false alarm."""
 LOWEST = 0.02
+"""Least score that is asked for in a look; in a search, which looks the longer the less it finds, :data:`SEARCHED`."""
 SEARCHED = 0.3
-"""The same in the package's search, which takes the more looks the less it has found."""
 AT_THRESHOLD = ("recall_at_threshold", "alarms_at_threshold", "point_error")
 COUNTS = (0, 3, 10)
 """Numbers of false alarms at which recalls are compared, besides that of YuNet-n at its usual threshold."""
@@ -108,16 +108,16 @@ def by_condition(
             out[title] = compared(raw, specs) | {"pictures": len(changed)}
             show(title, out[title])
         title = f"{condition.name}, search"
-        out[title] = compared(searched(nets, changed, specs, SEARCHED), specs) | {"pictures": len(changed)}
+        out[title] = compared(in_search(nets, changed, specs, SEARCHED), specs) | {"pictures": len(changed)}
         # What is said at the thresholds themselves comes from searches as they are.
-        own = compared(searched(nets, changed, specs), specs)
+        own = compared(in_search(nets, changed, specs), specs)
         for name in nets:
             out[title][name] |= {key: own[name][key] for key in AT_THRESHOLD}
         show(title, out[title])
     return out
 
 
-def searched(
+def in_search(
     nets: dict[str, YuNet], cases: list[Case], specs: dict[str, SearchSpec], lowest: float | None = None
 ) -> dict[str, Any]:
     """What :func:`operating` says of each detector in the package's search, reporting scores from ``lowest`` on."""
