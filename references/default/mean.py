@@ -16,20 +16,13 @@ from pathlib import Path
 
 import torch
 import yaml
-from torch import Tensor
 
+from unmask.base.errors import DataError
 from unmask.base.files import replacing
 from unmask.train.export import export_onnx
 from unmask.train.network import build
 from unmask.train.recipe import Recipe
-
-
-def averaged_weights(file: Path) -> dict[str, Tensor]:
-    """The averaged weights of a ``best.pt`` or of a checkpoint; the weights of any other file."""
-    stored = torch.load(file, map_location="cpu", weights_only=True)
-    state: dict[str, Tensor] = stored.get("state_dict", stored)
-    averaged = {name.removeprefix("ema."): value for name, value in state.items() if name.startswith("ema.")}
-    return averaged or state
+from unmask.train.weight_files import read_state
 
 
 def main() -> None:
@@ -39,7 +32,10 @@ def main() -> None:
     parser.add_argument("files", type=Path, nargs="+", help="best.pt or last.ckpt of a run, or weights of its network")
     parser.add_argument("--size", type=int, help="of a graph: side of the crops in pixels; default: the recipe's")
     given = parser.parse_args()
-    states = [averaged_weights(file) for file in given.files]
+    try:
+        states = [read_state(file) for file in given.files]
+    except DataError as error:
+        parser.error(str(error))
     first = states[0]
     for file, state in zip(given.files, states, strict=True):
         if {name: value.shape for name, value in state.items()} != {name: value.shape for name, value in first.items()}:

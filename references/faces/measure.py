@@ -22,7 +22,6 @@ TRUE, KNOWN = 0.65, 0.25
 LOWEST = 0.02
 """Least score that is asked for in a look; in a search, which looks the longer the less it finds, :data:`SEARCHED`."""
 SEARCHED = 0.3
-AT_THRESHOLD = ("recall_at_threshold", "alarms_at_threshold", "point_error")
 COUNTS = (0, 3, 10)
 """Numbers of false alarms at which recalls are compared, besides that of YuNet-n at its usual threshold."""
 
@@ -108,11 +107,9 @@ def by_condition(
             out[title] = compared(raw, specs) | {"pictures": len(changed)}
             show(title, out[title])
         title = f"{condition.name}, search"
-        out[title] = compared(in_search(nets, changed, specs, SEARCHED), specs) | {"pictures": len(changed)}
         # What is said at the thresholds themselves comes from searches as they are.
-        own = compared(in_search(nets, changed, specs), specs)
-        for name in nets:
-            out[title][name] |= {key: own[name][key] for key in AT_THRESHOLD}
+        lowered, own = in_search(nets, changed, specs, SEARCHED), in_search(nets, changed, specs)
+        out[title] = compared(lowered, specs, own) | {"pictures": len(changed)}
         show(title, out[title])
     return out
 
@@ -128,17 +125,18 @@ def in_search(
     return raw
 
 
-def compared(raw: dict[str, Any], specs: dict[str, SearchSpec]) -> dict[str, Any]:
-    """Recalls and false alarms of the detectors beside each other."""
+def compared(raw: dict[str, Any], specs: dict[str, SearchSpec], own: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Recalls and false alarms of the detectors beside each other; those at a detector's threshold out of ``own``."""
     reference = raw["yunet-n"]
     allowed = int((reference[0] >= specs["yunet-n"].threshold).sum())
     out: dict[str, Any] = {"faces": len(reference[1]), "allowed": allowed}
-    for name, (alarms, best, pairs) in raw.items():
+    for name, (alarms, best, _) in raw.items():
+        own_alarms, own_best, pairs = (own or raw)[name]
         out[name] = {
             "recall_same_alarms": recall_at(alarms, best, allowed),
             **{f"recall_{count}_alarms": recall_at(alarms, best, count) for count in COUNTS},
-            "recall_at_threshold": float((best >= specs[name].threshold).mean()),
-            "alarms_at_threshold": int((alarms >= specs[name].threshold).sum()),
+            "recall_at_threshold": float((own_best >= specs[name].threshold).mean()),
+            "alarms_at_threshold": int((own_alarms >= specs[name].threshold).sum()),
             "point_error": point_error(pairs, specs[name].threshold),
         }
     return out

@@ -24,8 +24,6 @@ from torch.nn import functional as F  # noqa: N812
 from unmask.faces.yunet import BRIGHT_KEY
 
 STRIDES = (8, 16, 32)
-PARTS = (("cls", 1), ("bbox", 4), ("obj", 1), ("kps", 10))
-"""Heads in the order in which they stand in the merged layer, and their channels."""
 BLOCKS = (2, 4)
 """Residual blocks of the branch at strides 16 and 32."""
 BRIGHT = 60.0
@@ -192,7 +190,7 @@ class Exported(nn.Module):
 
 
 _RANKED_FIRST = [0, 5, *range(1, 5), *range(6, 16)]
-"""cls, obj, bbox, kps, out of the order of :data:`PARTS`."""
+"""cls, obj, bbox, kps, out of the order in which they stand in the merged layer: cls, bbox, obj, kps."""
 
 
 def _product(ranked: Tensor) -> Tensor:

@@ -101,9 +101,7 @@ def search(
             if any(face.score >= spec.threshold for face in faces):
                 break
         sure = [face for face in faces if face.score >= spec.sure]
-    if effort == "quick":
-        return _tidy(settled(net, image, faces, spec, effort), spec)
-    for finer in pyramid(image.shape[0], image.shape[1], spec):
+    for finer in pyramid(image.shape[0], image.shape[1], spec) if effort == "thorough" else ():
         # The smallest sure face tells whether there may be faces that were too small to be seen so far.
         if sure and min(face.size for face in sure) / _factor(longest, side) >= spec.small:
             break

@@ -48,7 +48,8 @@ class Face:
     @property
     def roll(self) -> float | None:
         """Degrees, 0...180, by which the line from the eyes to the mouth is turned away from straight down."""
-        return None if self.turn is None else abs(math.degrees(self.turn))
+        turn = self.turn
+        return None if turn is None else abs(math.degrees(turn))
 
 
 @dataclass(slots=True)
