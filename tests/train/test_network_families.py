@@ -18,7 +18,8 @@ from unmask.base.errors import DataError
 from unmask.train.export import export_onnx, run_onnx
 from unmask.train.network import Classifier, build
 from unmask.train.network_recipe import NetworkRecipe
-from unmask.train.networks.pooling import Covariance
+from unmask.train.networks.head import Head
+from unmask.train.networks.pooling import ROOT_STEPS, Covariance, RootCovariance
 
 pytestmark = pytest.mark.train
 
@@ -35,6 +36,11 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "backbone": "tf_efficientnet_lite0",
         "stride": 8,
         "head": {"pool": "covariance", "kinds": ["real/a", "fake/a/x", "real/b", "fake/b", "fake/self-blend"], **DENSE},
+    },
+    "root, deep, kinds": {
+        "backbone": "tf_efficientnet_lite0",
+        "stride": 16,
+        "head": {"pool": "root-covariance", "kinds": ["real/a", "fake/a/x", "real/b", "fake/b"], **DENSE},
     },
     "plain": {"cnn": {"widths": [8, 12], "convs": 2, "batch_norm": True}, "head": {"pool": "flatten", "dense": [8]}},
 }
@@ -54,6 +60,9 @@ def as_trained(network: nn.Module) -> None:
         if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d) and module.affine:
             nn.init.uniform_(module.weight, 0.7, 1.4)
             nn.init.normal_(module.bias, std=0.1)
+    for module in network.modules():
+        if isinstance(module, RootCovariance):
+            nn.init.uniform_(module.norm.running_var, 0.01, 0.05)  # a root's values vary less than a covariance's
 
 
 def around(maps: Tensor, reach: int = 2) -> Tensor:
@@ -64,6 +73,31 @@ def around(maps: Tensor, reach: int = 2) -> Tensor:
             square = maps[:, max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
             soft[:, y, x] = square.mean((1, 2))
     return soft + (maps - soft).mean((1, 2), keepdim=True)
+
+
+def shares_of_the_root(head: Head, features: Tensor) -> Tensor:
+    """What each place adds to the root (covariance · inverse root), times the logit's slope on it."""
+    pool = head.pool
+    pooled = pool(features).detach().requires_grad_()
+    (slope,) = torch.autograd.grad(head.logit(head.units(pooled)[0]).sum(), pooled)
+    slope = slope / torch.sqrt(pool.norm.running_var + pool.norm.eps)
+    count, channels, high, wide = features.shape
+    maps = torch.zeros(count, high, wide)
+    rows, columns = torch.triu_indices(channels, channels)
+    for n in range(count):
+        flat = features[n].detach().flatten(1).double()
+        flat = flat - flat.mean(1, keepdim=True)
+        covariance = flat @ flat.T / flat.shape[1]
+        trace = covariance.trace()
+        inverse, root = torch.eye(channels).double(), covariance / trace
+        for _ in range(ROOT_STEPS):
+            step = 1.5 * torch.eye(channels) - 0.5 * inverse @ root
+            root, inverse = root @ step, step @ inverse
+        for place in range(flat.shape[1]):
+            share = torch.outer(flat[:, place], flat[:, place]) / trace @ inverse * channels**0.5
+            share = (share + share.T) / 2
+            maps[n, place // wide, place % wide] = (share[rows, columns] * slope[n]).sum()
+    return maps
 
 
 @pytest.fixture(scope="module", params=list(FAMILIES))
@@ -94,7 +128,9 @@ def test_the_map_is_hirescam_and_the_graph_agrees(network: Classifier, tmp_path:
     logit, evidence = network.head(features)
     (slope,) = torch.autograd.grad(logit.sum(), features)
     places = features.shape[2] * features.shape[3]
-    if isinstance(network.head.pool, Covariance):
+    if isinstance(network.head.pool, RootCovariance):
+        wanted = around(shares_of_the_root(network.head, features))
+    elif isinstance(network.head.pool, Covariance):
         # Of degree two in what differs from the mean: half of it, or the places would add up to twice the whole.
         sharp = ((features - features.mean((2, 3), keepdim=True)) * slope).sum(1) * places / 2
         wanted = around(sharp)
@@ -118,9 +154,29 @@ def test_the_map_is_hirescam_and_the_graph_agrees(network: Classifier, tmp_path:
         np.testing.assert_allclose(stored_map, wanted_map.numpy(), atol=1e-3 * scale)
 
 
-def test_covariance_map_and_bias_are_the_logit_of_a_linear_head() -> None:
+def test_a_root_is_the_root_and_knows_no_contrast() -> None:
     torch.manual_seed(0)
-    recipe = {"weights": "none", "stride": 16, "head": {"pool": "covariance"}}
+    pool = RootCovariance(4).eval()
+    features = torch.rand(3, 4, 30, 30) + 0.5 * torch.rand(3, 1, 30, 30)
+    covariance = np.stack([np.cov(one.flatten(1).numpy(), bias=True) for one in features])
+    root = torch.zeros(3, 4, 4)
+    rows, columns = torch.triu_indices(4, 4)
+    root[:, rows, columns] = root[:, columns, rows] = pool(features)
+    squared = (root @ root).numpy()
+    wanted = covariance / (np.trace(covariance, axis1=1, axis2=2)[:, None, None] / 4)
+    # Five steps reach directions of this strength, weaker ones not quite.
+    assert np.abs(squared - wanted).max() < 2e-3
+    assert np.abs(wanted[:, 0, 1]).min() > 0.01
+    assert torch.allclose(pool(features * 3 + 1), pool(features), atol=1e-4)
+    flat = torch.ones(2, 4, 30, 30)
+    assert torch.equal(pool(flat), torch.zeros_like(pool(flat)))
+    assert torch.equal(pool.spread(flat, torch.ones(1, pool.width)), torch.zeros(2, 30, 30))
+
+
+@pytest.mark.parametrize("pool", ["covariance", "root-covariance"])
+def test_covariance_map_and_bias_are_the_logit_of_a_linear_head(pool: str) -> None:
+    torch.manual_seed(0)
+    recipe = {"weights": "none", "stride": 16, "head": {"pool": pool}}
     network = build(NetworkRecipe.model_validate(recipe), SIZE).eval()
     norm = network.head.pool.norm
     nn.init.uniform_(norm.running_var, 0.5, 2.0)

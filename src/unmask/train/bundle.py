@@ -109,7 +109,12 @@ def architecture(recipe: Recipe) -> str:
     return f"{in_words(recipe.network)}{_start(recipe.network)}"
 
 
-_POOLS = {"avg": "average pooling", "flatten": "flattened", "covariance": "covariance pooling"}
+_POOLS = {
+    "avg": "average pooling",
+    "flatten": "flattened",
+    "covariance": "covariance pooling",
+    "root-covariance": "pooling by the root of the covariance",
+}
 
 
 def in_words(network: NetworkRecipe) -> str:
@@ -124,7 +129,7 @@ def in_words(network: NetworkRecipe) -> str:
     upto = f" up to stride {network.stride}" if network.stride else ""
     kinds = ", a unit for each kind of face" if head.kinds else ""
     map_is = "HiResCAM" if head.dense or head.kinds else "class-activation map"
-    if head.pool == "covariance":
+    if head.pool.endswith("covariance"):
         map_is = "local covariance"
     return f"{body}{upto}; {_POOLS[head.pool]}; dense {widths}{kinds}; evidence map: {map_is}"
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from unmask.train.network_recipe import HeadRecipe
-from unmask.train.networks.pooling import Average, Covariance, Flatten, before_norm
+from unmask.train.networks.pooling import Average, Covariance, Flatten, RootCovariance, before_norm
 
 Pool = Average | Flatten | Covariance
 
@@ -26,7 +26,8 @@ class Head(nn.Module):
     through the dense layers, whose ReLUs pass it where they were open. Where the head is linear after pooling this is
     the class-activation map (Zhou et al., 2016), and ``logit = mean(map) + bias`` holds exactly; behind dense layers
     the same holds with a bias that depends on which ReLUs are open. Of the covariance, which is of degree two, it is
-    the mean of each place and those around it (:class:`unmask.train.networks.pooling.Covariance`). Where units stand
+    the mean of each place and those around it (:class:`unmask.train.networks.pooling.Covariance`; of its root see
+    :class:`unmask.train.networks.pooling.RootCovariance`). Where units stand
     for kinds, the slope is that of the logit at the crop's own scores, and what the map's mean leaves over depends on
     the crop too.
 
@@ -132,7 +133,9 @@ class Head(nn.Module):
 def _pool(name: str, shape: tuple[int, int, int]) -> Pool:
     if name == "avg":
         return Average(shape[0])
-    return Flatten(*shape) if name == "flatten" else Covariance(shape[0])
+    if name == "flatten":
+        return Flatten(*shape)
+    return RootCovariance(shape[0]) if name == "root-covariance" else Covariance(shape[0])
 
 
 def _dense(width: int, units: int, batch_norm: bool) -> tuple[nn.Linear, nn.Module | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import torch
@@ -16,6 +17,12 @@ MOST_CHANNELS = 512
 
 AROUND = 5
 """Side of the square of places that a place of the covariance's map is the mean of."""
+
+ROOT_STEPS = 5
+"""Newton-Schulz steps towards the root of a covariance; Li et al. took five, and so do we."""
+
+_FLAT = 1e-8
+"""Added to a variance: features that are everywhere alike have none."""
 
 
 class Average(nn.Module):
@@ -106,19 +113,67 @@ class Covariance(nn.Module):
 
         One place says little of how channels vary together: each gets the mean of the places around it.
         """
-        scaled = before_norm(self.norm, slope)
-        channels = features.shape[1]
-        form = (scaled[:, self.places] * self.share).unflatten(1, (channels, channels))
+        form = self._form(slope, features.shape[1])
         centred = _centred(features)
         sharp = ((form @ centred) * centred).sum(1).unflatten(1, features.shape[2:])
-        soft = F.avg_pool2d(sharp.unsqueeze(1), AROUND, 1, AROUND // 2, count_include_pad=False).squeeze(1)
-        return soft + (sharp - soft).mean((1, 2), keepdim=True)
+        return _around(sharp)
+
+    def _form(self, slope: Tensor, channels: int) -> Tensor:
+        """A slope on the vector as one on the matrix, N×C×C, before scaling."""
+        return (before_norm(self.norm, slope)[:, self.places] * self.share).unflatten(1, (channels, channels))
+
+
+class RootCovariance(Covariance):
+    """The square root of the covariance over the mean variance, as a matrix; scaled like :class:`Covariance`.
+
+    A covariance is led by its few strongest directions; its root brings the weak ones nearer, and over the mean
+    variance of the channels the contrast of a picture falls out. Source: Li, Xie, Wang, Gao, "Towards Faster Training
+    of Global Covariance Pooling Networks by Iterative Matrix Square Root Normalization", 2018; here without their
+    compensation for the trace.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """N×width of features N×C×h×w."""
+        with torch.autocast(features.device.type, enabled=False):
+            root, _, _ = self._root(_centred(features))
+            return self.norm(root.flatten(1)[:, self.pairs])
+
+    def spread(self, features: Tensor, slope: Tensor) -> Tensor:
+        """See :meth:`Average.spread`; it is the sum but for what scaling took off, which is the same for every crop.
+
+        The root is the covariance times its inverse root, so it is a sum over places, of which each gets the mean of
+        those around it.
+        """
+        form = self._form(slope, features.shape[1])
+        with torch.autocast(features.device.type, enabled=False):
+            centred = _centred(features)
+            _, inverse, variance = self._root(centred)
+            sharp = ((form @ (inverse @ centred)) * centred).sum(1) / variance[:, :, 0]
+        return _around(sharp.unflatten(1, features.shape[2:]))
+
+    def _root(self, centred: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Root and inverse root N×C×C of the covariance over the mean variance, and that variance N×1×1."""
+        channels, places = centred.shape[1:]
+        unit = 2 * self.share.unflatten(0, (channels, channels)) - 1
+        covariance = centred @ centred.transpose(1, 2) / places
+        variance = (covariance * unit).sum((1, 2), keepdim=True) / channels + _FLAT
+        # The steps lead to the root where no direction is stronger than one: over the trace, the sum of all.
+        root, inverse = covariance / (variance * channels), unit.expand_as(covariance)
+        for _ in range(ROOT_STEPS):
+            step = 1.5 * unit - 0.5 * (inverse @ root)
+            root, inverse = root @ step, step @ inverse
+        return root * math.sqrt(channels), inverse / math.sqrt(channels), variance
 
 
 def before_norm(norm: _BatchNorm, slope: Tensor) -> Tensor:
     """A slope N×C on what a batch norm gives, in evaluation mode, as one on what it takes."""
     spread = torch.rsqrt(cast(Tensor, norm.running_var) + norm.eps)
     return slope * (spread if norm.weight is None else spread * norm.weight)
+
+
+def _around(sharp: Tensor) -> Tensor:
+    soft = F.avg_pool2d(sharp.unsqueeze(1), AROUND, 1, AROUND // 2, count_include_pad=False).squeeze(1)
+    return soft + (sharp - soft).mean((1, 2), keepdim=True)
 
 
 def _centred(features: Tensor) -> Tensor:
