@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-DEFAULT_SHA256 = "61a787aec6ab7a45e779b50135ea1df9637cc6147f4ba54252bdef68b300415d"
+DEFAULT_SHA256 = "28a3e18b50dac654362550c84ff841cdac9090fafd6128a0880135cc37aa88ae"
 
 
 def default_bundle() -> Path:
