@@ -99,9 +99,10 @@ def test_the_head_stays_as_it_was(graph: Path, data: Manifest, recipe: Recipe, t
     assert any(tensor.data_type == onnx.TensorProto.INT8 for tensor in kept.values())
 
 
-def test_a_normalised_and_pooled_head_stays_too(data: Manifest, recipe: Recipe, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pool", ["covariance", "root-covariance"])
+def test_a_normalised_and_pooled_head_stays_too(pool: str, data: Manifest, recipe: Recipe, tmp_path: Path) -> None:
     """onnxruntime makes one layer of a dense one and its batch norm, under a name of its own."""
-    head = {"pool": "covariance", "dense": [16], "batch_norm": True, "kinds": ["real/a", "fake/a", "fake/b"]}
+    head = {"pool": pool, "dense": [16], "batch_norm": True, "kinds": ["real/a", "fake/a", "fake/b"]}
     told = NetworkRecipe.model_validate({"weights": "none", "cnn": recipe.network.cnn.model_dump(), "head": head})
     network = build(told, 64).eval()
     nn.init.normal_(network.head.dense[-1].weight)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from unmask.base.errors import DataError
+from unmask.train.bundle import in_words
 from unmask.train.export import export_onnx, run_onnx
 from unmask.train.network import Classifier, build
 from unmask.train.network_recipe import NetworkRecipe
@@ -119,7 +120,7 @@ def test_it_starts_undecided(network: Classifier) -> None:
             assert loss.item() == pytest.approx(math.log(2), abs=0.01)
 
 
-def test_the_map_is_hirescam_and_the_graph_agrees(network: Classifier, tmp_path: Path) -> None:
+def test_the_map_is_what_it_says_and_the_graph_agrees(network: Classifier, tmp_path: Path) -> None:
     as_trained(network)
     nn.init.normal_(network.head.dense[-1].weight, std=0.3)
     nn.init.constant_(network.head.dense[-1].bias, -0.3)
@@ -154,7 +155,7 @@ def test_the_map_is_hirescam_and_the_graph_agrees(network: Classifier, tmp_path:
         np.testing.assert_allclose(stored_map, wanted_map.numpy(), atol=1e-3 * scale)
 
 
-def test_a_root_is_the_root_and_knows_no_contrast() -> None:
+def test_a_root_is_the_root_and_knows_no_scale() -> None:
     torch.manual_seed(0)
     pool = RootCovariance(4).eval()
     features = torch.rand(3, 4, 30, 30) + 0.5 * torch.rand(3, 1, 30, 30)
@@ -164,13 +165,49 @@ def test_a_root_is_the_root_and_knows_no_contrast() -> None:
     root[:, rows, columns] = root[:, columns, rows] = pool(features)
     squared = (root @ root).numpy()
     wanted = covariance / (np.trace(covariance, axis1=1, axis2=2)[:, None, None] / 4)
-    # Five steps reach directions of this strength, weaker ones not quite.
+    # The steps reach directions of this strength.
     assert np.abs(squared - wanted).max() < 2e-3
     assert np.abs(wanted[:, 0, 1]).min() > 0.01
     assert torch.allclose(pool(features * 3 + 1), pool(features), atol=1e-4)
     flat = torch.ones(2, 4, 30, 30)
     assert torch.equal(pool(flat), torch.zeros_like(pool(flat)))
     assert torch.equal(pool.spread(flat, torch.ones(1, pool.width)), torch.zeros(2, 30, 30))
+
+
+def test_a_weak_direction_is_raised_as_five_steps_raise_it() -> None:
+    pool = RootCovariance(2).eval()
+    strong = torch.tensor([1.0, 1.0, -1.0, -1.0]) * math.sqrt(0.999)
+    weak = torch.tensor([1.0, -1.0, 1.0, -1.0]) * math.sqrt(0.001)
+    matrix = pool(torch.stack([strong, weak]).reshape(1, 2, 2, 2))[0] / math.sqrt(2) * math.sqrt(1 + 1e-5)
+    y, z = 0.001, 1.0
+    for _ in range(5):
+        step = 1.5 - 0.5 * y * z
+        y, z = y * step, z * step
+    assert y == pytest.approx(0.0075, abs=1e-4), "not 0.0316, the root: weights are made for five steps"
+    assert matrix.tolist() == pytest.approx([math.sqrt(0.999), 0, y], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("pool", "pooling", "shown"),
+    [
+        ("avg", "average pooling", "class-activation map"),
+        ("covariance", "covariance pooling", "local covariance"),
+        ("root-covariance", "pooling by the root of the covariance", "local covariance"),
+    ],
+)
+def test_a_head_in_words(pool: str, pooling: str, shown: str) -> None:
+    recipe = NetworkRecipe.model_validate({"backbone": "resnet18", "stride": 16, "head": {"pool": pool}})
+    assert in_words(recipe) == f"resnet18 up to stride 16; {pooling}; dense 1; evidence map: {shown}"
+
+
+@pytest.mark.parametrize("pool", [Covariance(6), RootCovariance(6)], ids=["covariance", "root"])
+def test_halves_around_do_not_reach_the_pooling(pool: Covariance) -> None:
+    torch.manual_seed(0)
+    features, slope = torch.rand(2, 6, 8, 8), torch.randn(1, 21)
+    wanted, spread = pool.eval()(features), pool.spread(features, slope)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(pool(features), wanted)
+        assert torch.equal(pool.spread(features, slope), spread)
 
 
 @pytest.mark.parametrize("pool", ["covariance", "root-covariance"])

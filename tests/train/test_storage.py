@@ -24,11 +24,11 @@ pytestmark = pytest.mark.train
 SIZE = 64
 
 
-@pytest.fixture(scope="module")
-def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["covariance", "root-covariance"])
+def graph(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A covariance head with a dense layer without bias: its weight makes the map and, transposed, the logit."""
     torch.manual_seed(0)
-    head = {"pool": "covariance", "dense": [32], "batch_norm": True, "kinds": ["fake/a", "real/b"]}
+    head = {"pool": request.param, "dense": [32], "batch_norm": True, "kinds": ["fake/a", "real/b"]}
     recipe = {"backbone": "tf_efficientnet_lite0", "weights": "none", "stride": 8, "head": head}
     network = build(NetworkRecipe.model_validate(recipe), SIZE)
     out = tmp_path_factory.mktemp("graph") / "network.onnx"
@@ -55,7 +55,7 @@ def test_a_matrix_and_its_transpose_are_stored_once(graph: Path) -> None:
 
 def test_as_halves(graph: Path) -> None:
     half = to_half(onnx.load(graph))
-    assert len(half.SerializeToString()) < 0.6 * graph.stat().st_size
+    assert len(half.SerializeToString()) < 0.65 * graph.stat().st_size
     crops = np.random.default_rng(1).integers(0, 256, (3, 3, SIZE, SIZE), dtype=np.uint8)
     logit, _ = run_onnx(graph, crops)
     np.testing.assert_allclose(run_onnx(half.SerializeToString(), crops)[0], logit, rtol=0.02, atol=0.02)

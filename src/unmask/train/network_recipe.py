@@ -19,8 +19,8 @@ class HeadRecipe(_Strict):
     Attributes:
         pool: ``avg``: the mean over all places; ``flatten``: every place has weights of its own, so the crop's size is
             fixed; ``covariance``: how every two channels vary together over the places (second-order or bilinear
-            pooling), each value scaled to mean 0 and deviation 1 over the training; ``root-covariance``: the square
-            root of that matrix over its trace, scaled in the same way.
+            pooling), each value scaled to mean 0 and deviation 1 over the training; ``root-covariance``: about
+            the square root of that matrix over the mean variance of the channels, scaled in the same way.
         input_dropout: Behind the pooling.
         dense: Units of the dense layers before the output; each is followed by a ReLU.
         batch_norm: Between each dense layer and its ReLU.
