@@ -27,9 +27,8 @@ class Head(nn.Module):
     the class-activation map (Zhou et al., 2016), and ``logit = mean(map) + bias`` holds exactly; behind dense layers
     the same holds with a bias that depends on which ReLUs are open. Of the covariance, which is of degree two, it is
     the mean of each place and those around it (:class:`unmask.train.networks.pooling.Covariance`; of its root see
-    :class:`unmask.train.networks.pooling.RootCovariance`). Where units stand
-    for kinds, the slope is that of the logit at the crop's own scores, and what the map's mean leaves over depends on
-    the crop too.
+    :class:`unmask.train.networks.pooling.RootCovariance`). Where units stand for kinds, the slope is that of the logit
+    at the crop's own scores, and what the map's mean leaves over depends on the crop too.
 
     Args:
         pool: One of ``networks/pooling.py``.

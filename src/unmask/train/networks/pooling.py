@@ -151,11 +151,10 @@ class RootCovariance(Covariance):
     def _root(self, centred: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Root and inverse root N×C×C of the covariance over the mean variance, and that variance N×1×1."""
         channels = centred.shape[1]
-        unit = 2 * self.share.unflatten(0, (channels, channels)) - 1  # share is half a unit matrix and a half
-        covariance = super()._matrix(centred)
-        variance = (covariance * unit).sum((1, 2), keepdim=True) / channels + _FLAT
+        unit = torch.eye(channels, device=centred.device)
+        variance = centred.square().mean((1, 2), keepdim=True) + _FLAT
         # The steps lead to the root where no direction is stronger than one: over the trace, the sum of all.
-        root = covariance / (variance * channels)
+        root = super()._matrix(centred) / (variance * channels)
         inverse = 1.5 * unit - 0.5 * root
         root = root @ inverse
         for _ in range(ROOT_STEPS - 1):
